@@ -1,0 +1,609 @@
+//! The one flow table: a slab of records behind a hash index, with change tracking and coarse-wheel expiry.
+//!
+//! A look-up is one probe of the index and one record. A change marks its record once, however often it changes
+//! before the next flush. Expiry looks at a record only when a coarse slot says that it may be due: no heap and no
+//! timer work per packet. Times are nanoseconds, given by the caller.
+
+use std::hash::{BuildHasher, Hash};
+
+use hashbrown::HashTable;
+
+use super::{Reader, Schema, StateError, Table, Writer};
+
+/// A value with a fixed binary form.
+pub trait Record: Sized {
+    /// Writes the value.
+    fn put(&self, w: &mut Writer);
+    /// Reads a value that [`Record::put`] wrote.
+    fn get(r: &mut Reader<'_>) -> Result<Self, StateError>;
+}
+
+/// Where a record stands in its table; good until the record is removed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct SlotId(u32);
+
+struct Entry<K, V> {
+    key: K,
+    value: V,
+    /// Tells a stale wheel entry from the present one.
+    generation: u32,
+    dirty: bool,
+}
+
+/// Records of one chunk of a snapshot.
+const CHUNK: usize = 1024;
+/// One slot of the expiry wheel: 2^28 ns, about 0.27 s.
+const WHEEL_SHIFT: u32 = 28;
+const WHEEL_SLOTS: u64 = 512;
+/// Tombstones kept before the next flush becomes "clear, then everything" instead.
+const MAX_TOMBSTONES: usize = 1 << 16;
+
+const UPSERT: u8 = 0;
+const TOMBSTONE: u8 = 1;
+const CLEAR: u8 = 2;
+
+/// When a record is due to expire, in nanoseconds; `u64::MAX` for never.
+type Deadline<K, V> = Box<dyn Fn(&K, &V) -> u64 + Send>;
+
+/// A table of flows. See the module's head.
+pub struct FlowTable<K, V> {
+    schema: Schema,
+    deadline: Deadline<K, V>,
+    entries: Vec<Option<Entry<K, V>>>,
+    free: Vec<u32>,
+    index: HashTable<u32>,
+    hasher: foldhash::fast::RandomState,
+    next_generation: u32,
+    wheel: Vec<Vec<(u32, u32)>>,
+    /// First wheel tick that was not looked at yet.
+    tick: u64,
+    tracking: bool,
+    strict: bool,
+    reset: bool,
+    dirty: Vec<u32>,
+    tombstones: Vec<K>,
+}
+
+impl<K: std::fmt::Debug, V: std::fmt::Debug> std::fmt::Debug for FlowTable<K, V> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("FlowTable").field("schema", &self.schema).field("len", &self.index.len()).finish()
+    }
+}
+
+impl<K, V> FlowTable<K, V>
+where
+    K: Record + Hash + Eq + Clone,
+    V: Record,
+{
+    /// An empty table. `deadline` says when a record is due, in nanoseconds of the engine's time.
+    pub fn new(schema: Schema, deadline: impl Fn(&K, &V) -> u64 + Send + 'static) -> Self {
+        Self {
+            schema,
+            deadline: Box::new(deadline),
+            entries: Vec::new(),
+            free: Vec::new(),
+            index: HashTable::new(),
+            hasher: foldhash::fast::RandomState::default(),
+            next_generation: 0,
+            wheel: (0..WHEEL_SLOTS).map(|_| Vec::new()).collect(),
+            tick: 0,
+            tracking: false,
+            strict: false,
+            reset: false,
+            dirty: Vec::new(),
+            tombstones: Vec::new(),
+        }
+    }
+
+    /// Live records.
+    pub fn len(&self) -> usize {
+        self.index.len()
+    }
+
+    /// Whether there is no record.
+    pub fn is_empty(&self) -> bool {
+        self.index.is_empty()
+    }
+
+    /// Finds a record.
+    #[inline]
+    pub fn find(&self, key: &K) -> Option<SlotId> {
+        let hash = self.hasher.hash_one(key);
+        let entries = &self.entries;
+        self.index
+            .find(hash, |&at| entries[at as usize].as_ref().is_some_and(|entry| entry.key == *key))
+            .map(|&at| SlotId(at))
+    }
+
+    /// The value of a record.
+    #[inline]
+    pub fn get(&self, key: &K) -> Option<&V> {
+        self.find(key).and_then(|slot| self.value(slot))
+    }
+
+    /// The value at a slot.
+    #[inline]
+    pub fn value(&self, slot: SlotId) -> Option<&V> {
+        self.entries.get(slot.0 as usize)?.as_ref().map(|entry| &entry.value)
+    }
+
+    /// The key at a slot.
+    #[inline]
+    pub fn key(&self, slot: SlotId) -> Option<&K> {
+        self.entries.get(slot.0 as usize)?.as_ref().map(|entry| &entry.key)
+    }
+
+    /// The value at a slot for a lazy change: one that no later output depends on (last seen, counters).
+    #[inline]
+    pub fn value_mut_lazy(&mut self, slot: SlotId) -> Option<&mut V> {
+        let entry = self.entries.get_mut(slot.0 as usize)?.as_mut()?;
+        if self.tracking && !self.reset && !entry.dirty {
+            entry.dirty = true;
+            self.dirty.push(slot.0);
+        }
+        Some(&mut entry.value)
+    }
+
+    /// The value of a record for a lazy change.
+    #[inline]
+    pub fn get_mut_lazy(&mut self, key: &K) -> Option<&mut V> {
+        let slot = self.find(key)?;
+        self.value_mut_lazy(slot)
+    }
+
+    /// The value at a slot for a strict change: later outputs depend on it.
+    pub fn value_mut_strict(&mut self, slot: SlotId) -> Option<&mut V> {
+        self.strict |= self.tracking;
+        self.value_mut_lazy(slot)
+    }
+
+    /// Inserts or replaces a record by a strict change (a NAT binding, a firewall opening).
+    pub fn insert_strict(&mut self, key: K, value: V) -> SlotId {
+        self.strict |= self.tracking;
+        self.insert_lazy(key, value)
+    }
+
+    /// Inserts or replaces a record by a lazy change.
+    pub fn insert_lazy(&mut self, key: K, value: V) -> SlotId {
+        let slot = self.place(key, value);
+        self.value_mut_lazy(slot);
+        slot
+    }
+
+    /// Removes a record.
+    pub fn remove(&mut self, key: &K) -> Option<V> {
+        let slot = self.find(key)?;
+        self.remove_slot(slot).map(|(_, value)| value)
+    }
+
+    /// Removes the record at a slot.
+    pub fn remove_slot(&mut self, slot: SlotId) -> Option<(K, V)> {
+        let entry = self.entries.get_mut(slot.0 as usize)?.take()?;
+        let hash = self.hasher.hash_one(&entry.key);
+        if let Ok(found) = self.index.find_entry(hash, |&at| at == slot.0) {
+            found.remove();
+        }
+        self.free.push(slot.0);
+        if self.tracking {
+            self.note_tombstone(entry.key.clone());
+        }
+        Some((entry.key, entry.value))
+    }
+
+    fn note_tombstone(&mut self, key: K) {
+        if self.tombstones.len() >= MAX_TOMBSTONES {
+            self.reset = true;
+            self.tombstones.clear();
+            self.dirty.clear();
+        }
+        if !self.reset {
+            self.tombstones.push(key);
+        }
+    }
+
+    /// Puts a record in place without marking a change.
+    fn place(&mut self, key: K, value: V) -> SlotId {
+        if let Some(slot) = self.find(&key) {
+            if let Some(entry) = self.entries[slot.0 as usize].as_mut() {
+                entry.value = value;
+            }
+            return slot;
+        }
+        let due = (self.deadline)(&key, &value);
+        let hash = self.hasher.hash_one(&key);
+        self.next_generation = self.next_generation.wrapping_add(1);
+        let generation = self.next_generation;
+        let entry = Some(Entry { key, value, generation, dirty: false });
+        let at = match self.free.pop() {
+            Some(at) => {
+                self.entries[at as usize] = entry;
+                at
+            }
+            None => {
+                self.entries.push(entry);
+                (self.entries.len() - 1) as u32
+            }
+        };
+        let (entries, hasher) = (&self.entries, &self.hasher);
+        self.index.insert_unique(hash, at, |&other| {
+            entries[other as usize].as_ref().map_or(0, |entry| hasher.hash_one(&entry.key))
+        });
+        self.schedule(at, generation, due);
+        SlotId(at)
+    }
+
+    fn schedule(&mut self, at: u32, generation: u32, due: u64) {
+        // One tick late rather than early: a record in a slot that is looked at is then really due.
+        let tick = ((due >> WHEEL_SHIFT) + 1).clamp(self.tick, self.tick + WHEEL_SLOTS - 1);
+        self.wheel[(tick % WHEEL_SLOTS) as usize].push((at, generation));
+    }
+
+    /// Looks a record up again at its (new, earlier) deadline, for changes that shorten a timeout.
+    pub fn reschedule(&mut self, slot: SlotId) {
+        if let Some(entry) = self.entries.get(slot.0 as usize).and_then(Option::as_ref) {
+            let (generation, due) = (entry.generation, (self.deadline)(&entry.key, &entry.value));
+            self.schedule(slot.0, generation, due);
+        }
+    }
+
+    /// Removes what is due at `now` and hands it to `on_expired`. Cheap when called often.
+    pub fn expire(&mut self, now: u64, mut on_expired: impl FnMut(K, V)) {
+        let until = now >> WHEEL_SHIFT;
+        if self.tick == 0 {
+            // The first call: records scheduled before it stand in slots relative to tick 0.
+            self.rebase(until);
+        }
+        let steps = (until + 1).saturating_sub(self.tick).min(WHEEL_SLOTS);
+        if until >= self.tick + WHEEL_SLOTS {
+            self.tick = until + 1 - WHEEL_SLOTS;
+        }
+        for _ in 0..steps {
+            let slot = (self.tick % WHEEL_SLOTS) as usize;
+            self.tick += 1;
+            for (at, generation) in std::mem::take(&mut self.wheel[slot]) {
+                self.look_at(at, generation, now, &mut on_expired);
+            }
+        }
+    }
+
+    /// Moves everything scheduled so far to where it belongs when the wheel stands at `tick`.
+    fn rebase(&mut self, tick: u64) {
+        self.tick = tick.max(1);
+        let all: Vec<_> = self.wheel.iter_mut().flat_map(std::mem::take).collect();
+        for (at, generation) in all {
+            if let Some(entry) = self.entries[at as usize].as_ref().filter(|e| e.generation == generation) {
+                let due = (self.deadline)(&entry.key, &entry.value);
+                self.schedule(at, generation, due);
+            }
+        }
+    }
+
+    fn look_at(&mut self, at: u32, generation: u32, now: u64, on_expired: &mut impl FnMut(K, V)) {
+        let Some(entry) = self.entries[at as usize].as_ref().filter(|e| e.generation == generation) else { return };
+        let due = (self.deadline)(&entry.key, &entry.value);
+        if due > now {
+            self.schedule(at, generation, due);
+        } else if let Some((key, value)) = self.remove_slot(SlotId(at)) {
+            on_expired(key, value);
+        }
+    }
+
+    /// All live records, in no particular order.
+    pub fn iter(&self) -> impl Iterator<Item = (&K, &V)> {
+        self.entries.iter().flatten().map(|entry| (&entry.key, &entry.value))
+    }
+
+    fn put_upsert(entry: &Entry<K, V>, w: &mut Writer) {
+        w.put_u8(UPSERT);
+        entry.key.put(w);
+        entry.value.put(w);
+    }
+
+    /// Applies one run of records and tells `observe` of each: `Some(value)` for an upsert, `None` for a tombstone,
+    /// and a clear as `None` without a key. For elements that derive indices from their records.
+    pub fn apply_observed(
+        &mut self,
+        r: &mut Reader<'_>,
+        mut observe: impl FnMut(Applied<'_, K, V>),
+    ) -> Result<u32, StateError> {
+        let count = r.get_u32()?;
+        let tracking = std::mem::replace(&mut self.tracking, false);
+        let result = (0..count).try_for_each(|_| self.apply_one(r, &mut observe));
+        self.tracking = tracking;
+        result.map(|()| count)
+    }
+
+    fn apply_one(
+        &mut self,
+        r: &mut Reader<'_>,
+        observe: &mut impl FnMut(Applied<'_, K, V>),
+    ) -> Result<(), StateError> {
+        match r.get_u8()? {
+            UPSERT => {
+                let (key, value) = (K::get(r)?, V::get(r)?);
+                let old = self.remove(&key);
+                observe(Applied::Upsert { key: &key, old, value: &value });
+                self.place(key, value);
+            }
+            TOMBSTONE => {
+                let key = K::get(r)?;
+                let old = self.remove(&key);
+                observe(Applied::Tombstone { key: &key, old });
+            }
+            CLEAR => {
+                self.clear_all();
+                observe(Applied::Clear);
+            }
+            other => return Err(StateError::Invalid { what: "change record", value: u64::from(other) }),
+        }
+        Ok(())
+    }
+
+    fn clear_all(&mut self) {
+        self.entries.clear();
+        self.free.clear();
+        self.index.clear();
+        self.wheel.iter_mut().for_each(Vec::clear);
+        self.dirty.clear();
+        self.tombstones.clear();
+        self.strict = false;
+        self.reset = false;
+    }
+}
+
+/// What [`FlowTable::apply_observed`] tells.
+#[derive(Debug)]
+pub enum Applied<'a, K, V> {
+    /// A record was put in place; `old` is the value it replaced.
+    Upsert {
+        /// The record's key.
+        key: &'a K,
+        /// What it replaced.
+        old: Option<V>,
+        /// The new value.
+        value: &'a V,
+    },
+    /// A record went; `old` is its value, if there was one.
+    Tombstone {
+        /// The record's key.
+        key: &'a K,
+        /// The value that went.
+        old: Option<V>,
+    },
+    /// All records went.
+    Clear,
+}
+
+impl<K, V> Table for FlowTable<K, V>
+where
+    K: Record + Hash + Eq + Clone,
+    V: Record,
+{
+    fn schema(&self) -> Schema {
+        self.schema
+    }
+
+    fn len(&self) -> usize {
+        FlowTable::len(self)
+    }
+
+    fn set_tracking(&mut self, on: bool) {
+        self.tracking = on;
+        if !on {
+            self.take_changes(&mut Writer::new());
+        }
+    }
+
+    fn has_strict(&self) -> bool {
+        self.strict
+    }
+
+    fn has_changes(&self) -> bool {
+        self.reset || !self.dirty.is_empty() || !self.tombstones.is_empty()
+    }
+
+    fn take_changes(&mut self, w: &mut Writer) -> u32 {
+        let at = w.reserve_u32();
+        let mut count = 0;
+        if std::mem::take(&mut self.reset) {
+            w.put_u8(CLEAR);
+            count += 1;
+            self.dirty.clear();
+            for entry in self.entries.iter_mut().flatten() {
+                entry.dirty = false;
+                Self::put_upsert(entry, w);
+                count += 1;
+            }
+        }
+        for key in self.tombstones.drain(..) {
+            w.put_u8(TOMBSTONE);
+            key.put(w);
+            count += 1;
+        }
+        for slot in self.dirty.drain(..) {
+            if let Some(entry) = self.entries[slot as usize].as_mut().filter(|entry| entry.dirty) {
+                entry.dirty = false;
+                Self::put_upsert(entry, w);
+                count += 1;
+            }
+        }
+        self.strict = false;
+        w.fill_u32(at, count);
+        count
+    }
+
+    fn chunks(&self) -> u32 {
+        self.entries.len().div_ceil(CHUNK) as u32
+    }
+
+    fn snapshot_chunk(&self, chunk: u32, w: &mut Writer) -> u32 {
+        let at = w.reserve_u32();
+        let start = (chunk as usize * CHUNK).min(self.entries.len());
+        let end = (start + CHUNK).min(self.entries.len());
+        let mut count = 0;
+        for entry in self.entries[start..end].iter().flatten() {
+            Self::put_upsert(entry, w);
+            count += 1;
+        }
+        w.fill_u32(at, count);
+        count
+    }
+
+    fn apply(&mut self, r: &mut Reader<'_>) -> Result<u32, StateError> {
+        self.apply_observed(r, |_| ())
+    }
+
+    fn clear(&mut self) {
+        self.clear_all();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    impl Record for u32 {
+        fn put(&self, w: &mut Writer) {
+            w.put_u32(*self);
+        }
+        fn get(r: &mut Reader<'_>) -> Result<Self, StateError> {
+            r.get_u32()
+        }
+    }
+    impl Record for u64 {
+        fn put(&self, w: &mut Writer) {
+            w.put_u64(*self);
+        }
+        fn get(r: &mut Reader<'_>) -> Result<Self, StateError> {
+            r.get_u64()
+        }
+    }
+
+    /// Key: any number; value: the deadline itself.
+    fn table() -> FlowTable<u32, u64> {
+        let mut table = FlowTable::new(Schema { name: "test", version: 1 }, |_, due: &u64| *due);
+        table.set_tracking(true);
+        table
+    }
+
+    fn contents(table: &FlowTable<u32, u64>) -> BTreeMap<u32, u64> {
+        table.iter().map(|(k, v)| (*k, *v)).collect()
+    }
+
+    #[derive(Debug, Clone)]
+    enum Op {
+        Insert(u32, u64),
+        Touch(u32, u64),
+        Remove(u32),
+        Flush,
+        Snapshot,
+    }
+
+    fn op() -> impl Strategy<Value = Op> {
+        prop_oneof![
+            4 => (0u32..40, any::<u64>()).prop_map(|(k, v)| Op::Insert(k, v)),
+            4 => (0u32..40, any::<u64>()).prop_map(|(k, v)| Op::Touch(k, v)),
+            3 => (0u32..40).prop_map(Op::Remove),
+            2 => Just(Op::Flush),
+            1 => Just(Op::Snapshot),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn a_snapshot_taken_at_any_time_and_all_later_changes_give_the_same_table(ops in prop::collection::vec(op(), 1..200)) {
+            let (mut owner, mut log) = (table(), Vec::new());
+            let (mut snapshot, mut model) = (Writer::new(), BTreeMap::new());
+            for op in ops.into_iter().chain([Op::Flush]) {
+                match op {
+                    Op::Insert(k, v) => { owner.insert_strict(k, v); model.insert(k, v); }
+                    Op::Touch(k, v) => if let Some(value) = owner.get_mut_lazy(&k) { *value = v; model.insert(k, v); },
+                    Op::Remove(k) => { owner.remove(&k); model.remove(&k); }
+                    Op::Flush => { let mut w = Writer::new(); owner.take_changes(&mut w); log.push(w); }
+                    Op::Snapshot => {
+                        snapshot.clear();
+                        log.clear();
+                        for chunk in 0..owner.chunks() { owner.snapshot_chunk(chunk, &mut snapshot); }
+                    }
+                }
+            }
+            let mut target = table();
+            let mut r = Reader::new(snapshot.as_bytes());
+            while !r.is_empty() { target.apply(&mut r).unwrap(); }
+            for frame in &log { target.apply(&mut Reader::new(frame.as_bytes())).unwrap(); }
+            prop_assert_eq!(contents(&target), model.clone());
+            prop_assert_eq!(contents(&owner), model);
+            prop_assert!(!target.has_changes());
+        }
+
+        #[test]
+        fn bytes_that_make_no_sense_are_refused_without_a_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+            let _ = table().apply(&mut Reader::new(&bytes));
+        }
+    }
+
+    #[test]
+    fn records_expire_when_due_and_not_before_and_touched_ones_live_on() {
+        const SECOND: u64 = 1_000_000_000;
+        let start = 1_700_000_000 * SECOND;
+        let mut table = table();
+        table.expire(start, |_, _| panic!("nothing is there yet"));
+        table.insert_lazy(1, start + 10 * SECOND);
+        table.insert_lazy(2, start + 10 * SECOND);
+        table.insert_lazy(3, start + 1000 * SECOND);
+        *table.get_mut_lazy(&2).unwrap() = start + 20 * SECOND;
+        let mut gone = Vec::new();
+        table.expire(start + 9 * SECOND, |k, _| gone.push(k));
+        assert!(gone.is_empty());
+        table.expire(start + 11 * SECOND, |k, _| gone.push(k));
+        assert_eq!(gone, [1]);
+        table.expire(start + 21 * SECOND, |k, _| gone.push(k));
+        assert_eq!(gone, [1, 2]);
+        for second in 22..1002 {
+            table.expire(start + second * SECOND, |k, _| gone.push(k));
+        }
+        assert_eq!(gone, [1, 2, 3]);
+        assert!(table.is_empty());
+    }
+
+    #[test]
+    fn records_inserted_before_the_first_expiry_call_expire_too() {
+        let start = 1_700_000_000_000_000_000;
+        let mut table = table();
+        table.insert_lazy(1, start + 1_000_000_000);
+        table.expire(start, |_, _| panic!("too early"));
+        let mut gone = 0;
+        table.expire(start + 2_000_000_000, |_, _| gone += 1);
+        assert_eq!(gone, 1);
+    }
+
+    #[test]
+    fn endless_churn_without_a_flush_keeps_the_change_list_bounded() {
+        let mut table = table();
+        table.insert_strict(u32::MAX, 7);
+        for key in 0..200_000 {
+            table.insert_strict(key, 1);
+            table.remove(&key);
+        }
+        assert!(table.tombstones.len() <= MAX_TOMBSTONES);
+        let mut w = Writer::new();
+        table.take_changes(&mut w);
+        let mut target = self::table();
+        target.insert_lazy(5, 5);
+        target.apply(&mut Reader::new(w.as_bytes())).unwrap();
+        assert_eq!(contents(&target), BTreeMap::from([(u32::MAX, 7)]));
+    }
+
+    #[test]
+    fn nothing_is_tracked_when_tracking_is_off() {
+        let mut table = table();
+        table.insert_strict(1, 1);
+        table.set_tracking(false);
+        table.insert_strict(2, 2);
+        assert!(!table.has_changes() && !table.has_strict());
+    }
+}
