@@ -15,3 +15,6 @@ PUBLIC_NODE_IMAGE=kindest/node:v1.34.0
 PUBLIC_REDIS_IMAGE=redis:$REDIS_VERSION
 # Nothing can resolve this registry name, so an image missing from the node fails at once.
 NODE_REGISTRY=atomicnf.invalid
+
+POD_RANGE=10.244.0.0/16
+SERVICE_RANGE=10.96.0.0/16

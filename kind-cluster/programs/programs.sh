@@ -26,12 +26,8 @@ build_tool() {
   local name=$1 package=$2 version=$3 folder=$1-$3 work
   work=$(mktemp -d)
   # A module of our own, not "go install package@version", which refuses etcd's replace directives.
-  (
-    cd "$work"
-    go mod init atomicnf.invalid/tool
-    nice -n 10 go get "$package@$version"
-    go_build -ldflags '-s -w' -o "$work/$name" "$package"
-  )
+  (cd "$work" && go mod init atomicnf.invalid/tool && nice -n 10 go get "$package@$version" &&
+    go_build -ldflags '-s -w' -o "$work/$name" "$package")
   publish "$work/$name" "$folder" "$name"
   rm -rf "$work"
 }

@@ -1,0 +1,3 @@
+module atomicnf.invalid/runc-caps
+
+go 1.24

@@ -1,0 +1,69 @@
+# shellcheck shell=bash
+# One cluster's life: created, ready, deleted. A cluster is one kind cluster named $ANF_CLUSTER;
+# what we remember of it lies in $CLUSTER_FOLDER and goes with it.
+
+# The port is derived from the name, so that clusters live side by side and a restart keeps it.
+api_server_port() {
+  if [ "$ANF_CLUSTER" = atomicnf ]; then
+    echo 6443
+  else
+    echo $((20000 + $(printf %s "$ANF_CLUSTER" | cksum | cut -d' ' -f1) % 10000))
+  fi
+}
+
+# The kind configuration for this machine, on standard output.
+kind_configuration() {
+  local api_server=
+  if [ "$NODE_SOURCE" = built ]; then
+    api_server="apiServerAddress: \"$DAEMON_ADDRESS\"\n  apiServerPort: $(api_server_port)"
+  fi
+  {
+    cat "$HERE/kind/cluster.yaml"
+    [ "$NODE_SOURCE" != built ] || cat "$HERE/kind/built-node-image.yaml"
+  } | sed -e "s|# @API_SERVER@|$api_server|" -e "s|@NODE_REGISTRY@|$NODE_REGISTRY|g" \
+    -e "s|@POD_RANGE@|$POD_RANGE|g" -e "s|@SERVICE_RANGE@|$SERVICE_RANGE|g" \
+    -e "s|@COREDNS_VERSION@|$COREDNS_VERSION|g" -e "s|@ETCD_TAG@|${ETCD_VERSION#v}|g"
+}
+
+cluster_nodes() { kind get nodes --name "$ANF_CLUSTER" 2>/dev/null; }
+
+# Whether all three nodes are there and running.
+cluster_runs() {
+  local node running=0
+  for node in $(cluster_nodes); do
+    [ "$(docker inspect -f '{{.State.Running}}' "$node")" = true ] || return 1
+    running=$((running + 1))
+  done
+  [ "$running" -eq 3 ] && [ -s "$KUBECONFIG" ]
+}
+
+create_cluster() {
+  local image=$1
+  kind_configuration >"$CLUSTER_FOLDER/kind.yaml"
+  kind create cluster --name "$ANF_CLUSTER" --image "$image" --config "$CLUSTER_FOLDER/kind.yaml" \
+    --kubeconfig "$KUBECONFIG"
+}
+
+delete_cluster() {
+  kind delete cluster --name "$ANF_CLUSTER" --kubeconfig "$KUBECONFIG"
+  rm -rf "$CLUSTER_FOLDER"
+}
+
+await_ready() {
+  kubectl wait --for=condition=Ready nodes --all --timeout=180s
+  kubectl -n kube-system rollout status daemonset --timeout=120s
+  # Not "rollout status": with one replica of which one may be missing it is content with none.
+  kubectl -n kube-system wait --for=condition=Ready pod -l k8s-app=kube-dns --timeout=120s
+}
+
+# want_cluster NODE_IMAGE
+want_cluster() {
+  mkdir -p "$CLUSTER_FOLDER"
+  if ! cluster_runs; then
+    [ -z "$(cluster_nodes)" ] || step "delete the broken cluster $ANF_CLUSTER" delete_cluster
+    mkdir -p "$CLUSTER_FOLDER"
+    printf '%s\n' "$NODE_SOURCE" >"$CLUSTER_FOLDER/node-source"
+    step "create the cluster $ANF_CLUSTER" create_cluster "$1"
+  fi
+  step "all nodes and system pods ready" await_ready
+}

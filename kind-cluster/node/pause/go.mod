@@ -1,0 +1,3 @@
+module atomicnf.invalid/pause
+
+go 1.24
