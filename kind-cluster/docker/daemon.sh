@@ -75,6 +75,16 @@ launch_private_docker() {
   done
 }
 
+# The bridge between nodes and test hosts is their wire: the namespace's firewall must not track
+# what crosses it, and above all not put fragments together again. dockerd may turn this on.
+make_bridges_plain() {
+  local setting
+  for setting in iptables ip6tables arptables; do
+    [ ! -e "/proc/sys/net/bridge/bridge-nf-call-$setting" ] ||
+      in_daemon_netns sysctl -qw "net.bridge.bridge-nf-call-$setting=0"
+  done
+}
+
 start_private_docker() {
   # Checked even when the daemon runs: the machine may have lost the route to its network.
   if private_docker_answers; then
@@ -82,7 +92,8 @@ start_private_docker() {
   else
     step "start the Docker daemon" launch_private_docker
   fi
-  # The node image preload uses the machine's containerd; kubelets exhaust the default limits.
+  make_bridges_plain
+  # Three kubelets exhaust the usual limits.
   sysctl -qw fs.inotify.max_user_instances=1024 fs.inotify.max_user_watches=524288
 }
 

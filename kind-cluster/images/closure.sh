@@ -1,10 +1,14 @@
 # shellcheck shell=bash
 # Images without a distribution: a program, the shared libraries that it names, and nothing else.
 
-# shared_libraries ROOT FILE: the libraries and the loader of a program in the tree ROOT, as paths
-# in that tree; nothing for a static program.
+# shared_libraries ROOT FILE...: the libraries and the loader of programs in the tree ROOT, as
+# paths in that tree; nothing for a static program.
 shared_libraries() {
-  if [ "$1" = / ]; then ldd "$2"; else chroot "$1" ldd "$2"; fi 2>/dev/null | grep -oE '/[^ )]+' || true
+  local root=$1
+  shift
+  # ldd heads the answer for each of several files with "FILE:".
+  if [ "$root" = / ]; then ldd "$@"; else chroot "$root" ldd "$@"; fi 2>/dev/null |
+    grep -v ':$' | grep -oE '/[^ )]+' | sort -u || true
 }
 
 # copy_closure ROOT DESTINATION FILE...: copies files of the tree ROOT with all libraries that
@@ -12,21 +16,23 @@ shared_libraries() {
 copy_closure() {
   local root=$1 destination=$2 file
   shift 2
-  for file in "$@"; do
-    echo "$file"
-    shared_libraries "$root" "$file"
-  done | sort -u | while read -r file; do
+  {
+    printf '%s\n' "$@"
+    shared_libraries "$root" "$@"
+  } | sort -u | while read -r file; do
     mkdir -p "$destination/$(dirname "$file")"
     cp -L "${root%/}$file" "$destination/$file"
   done
 }
 
-# link_busybox DESTINATION APPLET...
-link_busybox() {
+# add_shell DESTINATION APPLET...: links to busybox, and dash as the shell: busybox's own shell
+# runs its applets ("ip" among them) before it looks for a program of that name.
+add_shell() {
   local destination=$1 applet
   shift
   mkdir -p "$destination/bin"
   for applet in "$@"; do ln -sf /usr/bin/busybox "$destination/bin/$applet"; done
+  ln -sf /usr/bin/dash "$destination/bin/sh"
 }
 
 # write_image ARCHIVE NAME FOLDER [option of archive.py]...

@@ -70,18 +70,18 @@ add_binaries() {
   done
 }
 
-# add_tools FOLDER TOOL...: tools of the tree, and busybox for everything else.
+# add_tools FOLDER TOOL...: tools of the tree, a shell, and busybox for everything else.
 add_tools() {
   local folder=$1 tree tool path
   shift
   tree=$(tools_tree)
-  for tool in "$@" busybox; do
+  for tool in "$@" dash busybox; do
     path=$(cd "$tree" && find usr/bin usr/sbin -name "$tool" -print -quit)
     [ -n "$path" ] || { echo "no $tool in $tree" && return 1; }
     copy_closure "$tree" "$folder" "/$path"
   done
   mapfile -t applets < <("$folder/usr/bin/busybox" --list | grep -vx busybox)
-  link_busybox "$folder" "${applets[@]}"
+  add_shell "$folder" "${applets[@]}"
 }
 
 fill_operator() { add_binaries "$1" anf-operator kubectl-anf; }
@@ -121,6 +121,16 @@ build_image() {
   write_image "$work/image.tar" "$2" "$work/root" "${options[@]}"
   docker load -i "$work/image.tar"
   rm -rf "$work"
+  [ "$1" = redis ] || remove_older_images "atomicnf/$1" "$2"
+}
+
+# remove_older_images REPOSITORY IMAGE: of the tags that we made ourselves; Docker keeps those that
+# a container uses.
+remove_older_images() {
+  local image
+  for image in $(docker image ls --format '{{.Repository}}:{{.Tag}}' "$1" | grep -E ':[0-9a-f]{12}$' | grep -vxF "$2"); do
+    docker image rm "$image" || true
+  done
 }
 
 want_image() {

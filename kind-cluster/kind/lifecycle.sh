@@ -27,14 +27,20 @@ kind_configuration() {
 
 cluster_nodes() { kind get nodes --name "$ANF_CLUSTER" 2>/dev/null; }
 
-# Whether all three nodes are there and running.
+# Whether all three nodes are there and running, and the API server answers: a control plane that
+# Docker has just started again gets a minute for that.
 cluster_runs() {
   local node running=0
   for node in $(cluster_nodes); do
     [ "$(docker inspect -f '{{.State.Running}}' "$node")" = true ] || return 1
     running=$((running + 1))
   done
-  [ "$running" -eq 3 ] && [ -s "$KUBECONFIG" ]
+  [ "$running" -eq 3 ] && [ -s "$KUBECONFIG" ] || return 1
+  for _ in $(seq 30); do
+    ! kubectl get --raw /readyz --request-timeout=5s >/dev/null 2>&1 || return 0
+    sleep 2
+  done
+  return 1
 }
 
 create_cluster() {

@@ -79,11 +79,11 @@ add_network_tools() {
   tree=$(debian_tree)
   mapfile -t plugins < <(cd "$tree" && find usr/lib/*/xtables -name '*.so' -printf '/%p\n')
   copy_closure "$tree" "$folder" /usr/sbin/xtables-nft-multi /usr/sbin/nft /usr/sbin/conntrack \
-    /usr/bin/ip /usr/bin/busybox "${plugins[@]}"
+    /usr/bin/ip /usr/bin/dash /usr/bin/busybox "${plugins[@]}"
   for name in iptables iptables-save iptables-restore ip6tables ip6tables-save ip6tables-restore; do
     ln -s xtables-nft-multi "$folder/usr/sbin/$name"
   done
-  link_busybox "$folder" sh cat cmp cp ls mkdir mv nc rm sleep
+  add_shell "$folder" cat cmp cp ls mkdir mv nc rm sleep
 }
 
 make_component_images() {
@@ -102,20 +102,18 @@ make_component_images() {
   component "pause:$PAUSE_VERSION" '["/pause"]'
 }
 
-# in_tree ROOT PROGRAM ARGUMENT...: a program of a Debian tree, with that tree's libraries, but
-# with the machine's file system: chroot would need its mounts.
-in_tree() {
-  local root=$1 program=$2 loader libraries
-  shift 2
-  loader=$(echo "$root"/lib64/ld-linux-*.so.*)
-  libraries=$(echo "$root"/usr/lib/*-linux-gnu)
-  "$loader" --library-path "$libraries" "$root/usr/bin/$program" "$@"
+# with_libraries_of ROOT: sets LOADER to the words in front of a program of a Debian tree that give
+# it that tree's libraries, but the machine's file system: chroot would need its mounts.
+with_libraries_of() {
+  LOADER=("$1"/lib64/ld-linux-*.so.* --library-path "$(echo "$1"/usr/lib/*-linux-gnu)")
 }
 
 # The node's own containerd, run here for a moment, unpacks the images straight into the root.
 # At the node's first boot that would be slow, and in a Docker build overlayfs refuses to nest.
 preload_images() {
-  local root=$1 socket=$NODE_WORK/preload.sock archive containerd
+  local root=$1 socket=$NODE_WORK/preload.sock archive containerd ctr
+  with_libraries_of "$root"
+  ctr=("${LOADER[@]}" "$root/usr/bin/ctr" --address "$socket")
   cat >"$NODE_WORK/preload.toml" <<END
 version = 2
 root = "$root/var/lib/containerd"
@@ -126,16 +124,16 @@ disabled_plugins = ["io.containerd.grpc.v1.cri"]
 [ttrpc]
   address = "$socket.ttrpc"
 END
-  in_tree "$root" containerd -c "$NODE_WORK/preload.toml" &
+  "${LOADER[@]}" "$root/usr/bin/containerd" -c "$NODE_WORK/preload.toml" &
   containerd=$!
   # shellcheck disable=SC2064 # the number of now is meant
   trap "kill $containerd 2>/dev/null || true" EXIT
   for _ in $(seq 100); do
-    ! in_tree "$root" ctr -a "$socket" version >/dev/null 2>&1 || break
+    ! "${ctr[@]}" version >/dev/null 2>&1 || break
     sleep 0.1
   done
   for archive in "$NODE_WORK"/archives/*.tar; do
-    in_tree "$root" ctr -a "$socket" -n k8s.io images import --snapshotter overlayfs "$archive"
+    "${ctr[@]}" -n k8s.io images import --snapshotter overlayfs "$archive"
   done
   kill "$containerd"
   wait "$containerd" || true
