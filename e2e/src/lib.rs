@@ -1,1 +1,10 @@
-//! See the crate description.
+//! What exercises the whole: traffic from ordinary hosts, the lab in network namespaces, the demo and the tests on a
+//! real cluster, and the benchmarks.
+//!
+//! Nothing here decides whether a move was good by asking the code under test alone: the traffic tools count with
+//! sequence numbers of their own, and every report carries their counts beside ours.
+
+pub mod error;
+pub mod traffic;
+
+pub use error::Error;
