@@ -1,0 +1,92 @@
+# Everything a developer types. `make help` lists it.
+#
+# Release binaries are built once for all that runs them: the images, the lab, the demo, the benchmarks.
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+RELEASE := $(TARGET)/release
+STAMP := $(RELEASE)/.all-binaries
+SOURCES := Cargo.toml Cargo.lock $(shell find click crds operator sidecar e2e -name '*.rs' -o -name Cargo.toml)
+
+MOVES ?= 20
+FLOWS ?= 1000
+PPS ?= 5000
+ONLY ?= .
+
+export ANF_RELEASE := $(abspath $(RELEASE))
+
+.PHONY: help demo test test-fast test-rust test-chart test-kind-cluster test-cluster test-lab lab bench \
+  release images cluster-up cluster-down fmt lint crds clean
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
+
+## The main job
+
+demo: $(STAMP) ## a real cluster from nothing, traffic, and 20 live moves of the NAT (MOVES=, FLOWS=, PPS=)
+	e2e/on-cluster $(RELEASE)/anf-demo --moves $(MOVES) --flows $(FLOWS) --pps $(PPS)
+
+lab: $(STAMP) ## the same moves without Kubernetes, in network namespaces, in seconds (MOVES=, FLOWS=, PPS=, BUSY=1)
+	e2e/install-deps.sh
+	$(RELEASE)/anf-lab --moves $(MOVES) --flows $(FLOWS) --pps $(PPS) $(if $(BUSY),--busy)
+
+bench: $(STAMP) ## the measured figures; ONLY=REGEX for a part
+	e2e/install-deps.sh
+	$(RELEASE)/anf-bench --only '$(ONLY)'
+
+## Tests
+
+test: test-fast test-kind-cluster test-chart test-cluster test-lab ## all tests, the cluster's included (needs root)
+
+test-fast: test-rust ## what needs neither cluster nor root
+	@if command -v helm >/dev/null; then charts/test.sh; else echo "no helm in PATH: the chart's tests run with make test"; fi
+
+test-rust:
+	cargo test --workspace --no-fail-fast
+
+test-kind-cluster: cluster-up
+	kind-cluster/check
+
+test-chart: cluster-up
+	eval "$$(kind-cluster/cluster env)" && charts/test.sh
+
+test-cluster: $(STAMP) ## the demo with fewer moves, and every fault, on the cluster
+	e2e/on-cluster $(RELEASE)/anf-cluster-test
+
+test-lab: $(STAMP) ## handovers with processes killed, frozen and cut off, in network namespaces
+	e2e/install-deps.sh
+	cargo test -p anf-e2e --test lab -- --ignored --test-threads=1
+
+## Parts
+
+release: $(STAMP) ## the release binaries
+
+$(STAMP): $(SOURCES)
+	cargo build --release --workspace --bins
+	@touch $@
+
+images: cluster-up $(STAMP) ## build our images and load them into the cluster
+	CARGO_TARGET_DIR=$(abspath $(TARGET)) kind-cluster/cluster images
+
+cluster-up: ## the cluster alone
+	kind-cluster/cluster up
+
+cluster-down: ## delete the cluster, and stop the Docker daemon that was started for it
+	kind-cluster/cluster down --docker
+
+crds: ## generate the definitions from the types, and copy them into the chart
+	cargo run --quiet -p anf-crds --bin gen-crds
+	charts/sync-crds.sh
+
+fmt: ## format the sources
+	cargo fmt --all
+
+lint: ## format check, clippy without warnings, the chart
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
+
+clean: ## remove what was built here; the caches of the cluster stay
+	cargo clean
