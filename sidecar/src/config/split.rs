@@ -1,0 +1,180 @@
+//! Cutting configuration strings: arguments at commas, words at spaces, quotes undone.
+//!
+//! Click's quoting: `'...'` literally, `"..."` with backslash escapes, `\<48 69>` bytes in hexadecimal, comments. Commas
+//! inside quotes, parentheses, brackets or braces do not separate.
+
+/// The arguments of a configuration string, trimmed, comments removed, still quoted. Empty for an empty string.
+pub fn split_arguments(config: &str) -> Vec<String> {
+    let mut arguments: Vec<String> =
+        split_at(config, |c| c == ',').iter().map(|a| a.trim().to_owned()).collect();
+    // A trailing comma does not make another argument.
+    if arguments.last().is_some_and(String::is_empty) {
+        arguments.pop();
+    }
+    arguments
+}
+
+/// The words of an argument, still quoted.
+pub fn split_words(argument: &str) -> Vec<String> {
+    split_at(argument, char::is_whitespace).into_iter().filter(|word| !word.is_empty()).collect()
+}
+
+fn split_at(text: &str, separates: impl Fn(char) -> bool) -> Vec<String> {
+    let mut parts = vec![String::new()];
+    let mut depth = 0_u32;
+    let mut rest = text;
+    while let Some(c) = rest.chars().next() {
+        let token = token_length(rest, c);
+        let (this, after) = rest.split_at(token);
+        rest = after;
+        if this.starts_with("//") || this.starts_with("/*") {
+            push_to_last(&mut parts, " ");
+            continue;
+        }
+        match c {
+            '(' | '[' | '{' => depth += 1,
+            ')' | ']' | '}' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        if depth == 0 && token == c.len_utf8() && separates(c) {
+            parts.push(String::new());
+        } else {
+            push_to_last(&mut parts, this);
+        }
+    }
+    parts
+}
+
+fn push_to_last(parts: &mut [String], text: &str) {
+    if let Some(last) = parts.last_mut() {
+        last.push_str(text);
+    }
+}
+
+/// Bytes of the token at the start of `rest`, which begins with `c`: a quoted string, a comment, or one character.
+fn token_length(rest: &str, c: char) -> usize {
+    let bytes = rest.as_bytes();
+    match c {
+        '\'' => rest[1..].find('\'').map_or(rest.len(), |at| at + 2),
+        '"' => double_quoted_length(bytes),
+        '\\' if rest[1..].starts_with('<') => rest.find('>').map_or(rest.len(), |at| at + 1),
+        '\\' => 1 + rest[1..].chars().next().map_or(0, char::len_utf8),
+        '/' if rest.starts_with("//") => rest.find('\n').unwrap_or(rest.len()),
+        '/' if rest.starts_with("/*") => rest[2..].find("*/").map_or(rest.len(), |at| at + 4),
+        _ => c.len_utf8(),
+    }
+}
+
+fn double_quoted_length(bytes: &[u8]) -> usize {
+    let mut at = 1;
+    while at < bytes.len() {
+        match bytes[at] {
+            b'"' => return at + 1,
+            // The escaped character may be longer than a byte; its rest is skipped as ordinary text.
+            b'\\' => at += 2,
+            _ => at += 1,
+        }
+    }
+    bytes.len()
+}
+
+/// Undoes quoting: the bytes that the argument stands for.
+pub fn unquote(argument: &str) -> Vec<u8> {
+    let mut out = Vec::with_capacity(argument.len());
+    let mut rest = argument;
+    while let Some(c) = rest.chars().next() {
+        let (token, after) = rest.split_at(token_length(rest, c).min(rest.len()));
+        rest = after;
+        match c {
+            '\'' => out.extend_from_slice(token.trim_matches('\'').as_bytes()),
+            '"' => unescape(token.strip_prefix('"').unwrap_or(token), &mut out),
+            '\\' if token.starts_with("\\<") => push_hex(token, &mut out),
+            _ => out.extend_from_slice(token.as_bytes()),
+        }
+    }
+    out
+}
+
+/// The inside of a double-quoted string, its closing quote included.
+fn unescape(inside: &str, out: &mut Vec<u8>) {
+    let inside = inside.strip_suffix('"').unwrap_or(inside);
+    let mut rest = inside;
+    while let Some(at) = rest.find('\\') {
+        out.extend_from_slice(&rest.as_bytes()[..at]);
+        rest = &rest[at + 1..];
+        let Some(c) = rest.chars().next() else { return };
+        let mut used = c.len_utf8();
+        match c {
+            'n' => out.push(b'\n'),
+            't' => out.push(b'\t'),
+            'r' => out.push(b'\r'),
+            'a' => out.push(7),
+            'b' => out.push(8),
+            'f' => out.push(12),
+            'v' => out.push(11),
+            '\n' => {}
+            'x' => {
+                let digits = rest[1..].bytes().take(2).take_while(u8::is_ascii_hexdigit).count();
+                out.push(u8::from_str_radix(&rest[1..1 + digits], 16).unwrap_or(0));
+                used += digits;
+            }
+            '0'..='7' => {
+                let digits = rest.bytes().take(3).take_while(|b| (b'0'..=b'7').contains(b)).count();
+                out.push(u16::from_str_radix(&rest[..digits], 8).unwrap_or(0) as u8);
+                used = digits;
+            }
+            '<' => {
+                used = rest.find('>').map_or(rest.len(), |at| at + 1);
+                push_hex(&rest[..used], out);
+            }
+            other => out.extend_from_slice(other.encode_utf8(&mut [0; 4]).as_bytes()),
+        }
+        rest = &rest[used..];
+    }
+    out.extend_from_slice(rest.as_bytes());
+}
+
+/// `\<48 69 // comment>`: pairs of hexadecimal digits, the rest ignored.
+fn push_hex(token: &str, out: &mut Vec<u8>) {
+    let mut high = None;
+    for digit in token.chars().filter_map(|c| c.to_digit(16)) {
+        match high.take() {
+            None => high = Some(digit),
+            Some(h) => out.push((h << 4 | digit) as u8),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commas_in_quotes_and_brackets_do_not_separate() {
+        let arguments = split_arguments(r#"a b, "x, y", '(,', f(1, 2), \<2c, 41>, // no, comment"#);
+        assert_eq!(arguments, ["a b", "\"x, y\"", "'(,'", "f(1, 2)", "\\<2c, 41>"]);
+        assert!(split_arguments(" ").is_empty());
+        assert_eq!(split_arguments("a,,b"), ["a", "", "b"]);
+    }
+
+    #[test]
+    fn words_keep_quoted_spaces() {
+        assert_eq!(split_words(r#"print "a b"  $(x y) 'c d'e"#), ["print", "\"a b\"", "$(x y)", "'c d'e"]);
+    }
+
+    #[test]
+    fn quotes_are_undone() {
+        let cases: &[(&str, &[u8])] = &[
+            (r#""a\tb\x41\101""#, b"a\tbAA"),
+            ("'a\\tb'", b"a\\tb"),
+            (r"\<48 69>", b"Hi"),
+            (r"\< 45 00 // x >z", b"E\0z"),
+            (r#"a"b c"d"#, b"ab cd"),
+            (r#""open"#, b"open"),
+            ("\"\\", b""),
+        ];
+        for (quoted, bytes) in cases {
+            assert_eq!(unquote(quoted), *bytes, "{quoted}");
+        }
+    }
+}

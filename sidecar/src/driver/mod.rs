@@ -1,0 +1,1 @@
+//! The click(1) command line: `run`, `flatten`, `elements`.

@@ -1,0 +1,33 @@
+//! Elements that no packet passes: names for addresses and ports, scripts, messages.
+
+use anf_click::{Diagnostic, FlatGraph};
+
+use crate::config::Names;
+use crate::element::Descriptor;
+
+mod address_info;
+mod port_info;
+
+pub(super) static GROUP: &[&Descriptor] = &[&address_info::DESCRIPTOR, &port_info::DESCRIPTOR];
+
+/// The names that all AddressInfo and PortInfo elements of a graph define, in order; later ones win.
+pub(crate) fn define_names(graph: &FlatGraph) -> Result<Names, Vec<Diagnostic>> {
+    let (mut names, mut problems) = (Names::new(), Vec::new());
+    for element in &graph.elements {
+        let define = match element.class.as_str() {
+            "AddressInfo" => address_info::define,
+            "PortInfo" => port_info::define,
+            _ => continue,
+        };
+        for problem in define(&element.name, &element.config, &mut names) {
+            problems.push(Diagnostic {
+                file: element.file.clone(),
+                pos: element.pos,
+                severity: anf_click::Severity::Error,
+                message: format!("While configuring '{} :: {}': {problem}", element.name, element.class),
+                help: None,
+            });
+        }
+    }
+    if problems.is_empty() { Ok(names) } else { Err(problems) }
+}

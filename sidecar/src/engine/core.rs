@@ -1,0 +1,102 @@
+//! What all elements of a running router share, reached through [`Cx`](super::Cx).
+
+use std::collections::{HashMap, VecDeque};
+
+use super::Time;
+use super::env::DeviceSlot;
+use super::timers::Timers;
+use super::wiring::Wiring;
+use crate::element::Descriptor;
+use crate::packet::{Batch, Packet};
+
+/// Packets on their way out of one output.
+pub(crate) struct Emission {
+    /// Number of the output among all outputs of the router.
+    pub(crate) output: u32,
+    pub(crate) batch: Box<Batch>,
+}
+
+/// Packets dropped by one element, a count a reason.
+pub(crate) type DropCounts = Vec<(&'static str, u64)>;
+
+/// Opens a device that [`Env`](super::Env) does not hold yet.
+pub(crate) type Opener = super::env::Opener;
+
+pub(crate) struct Core {
+    pub(crate) now: Time,
+    pub(crate) simulated: bool,
+    pub(crate) names: Vec<String>,
+    pub(crate) configs: Vec<String>,
+    pub(crate) index: HashMap<String, u32>,
+    pub(crate) classes: Vec<&'static Descriptor>,
+    pub(crate) wiring: Wiring,
+    /// Emissions of the calls now under way.
+    pub(crate) emitted: Vec<Emission>,
+    /// The output by which what is left in a pushed batch leaves.
+    pub(crate) leave: u32,
+    pub(crate) spare: Vec<Box<Batch>>,
+    pub(crate) ready: VecDeque<u32>,
+    pub(crate) queued: Vec<bool>,
+    pub(crate) timers: Timers,
+    pub(crate) drops: Vec<DropCounts>,
+    pub(crate) link_output: Vec<(u16, Packet)>,
+    pub(crate) link_inputs: HashMap<u16, u32>,
+    /// Per element: whether it is a full queue.
+    pub(crate) full: Vec<bool>,
+    /// Per element: the ends of the paths that it pushes to; empty if it does not watch them.
+    pub(crate) ends: Vec<Vec<u32>>,
+    /// Per element: the elements that watch it for being full.
+    pub(crate) watchers: Vec<Vec<u32>>,
+    pub(crate) devices: Vec<DeviceSlot>,
+    pub(crate) device_names: HashMap<String, usize>,
+    pub(crate) opener: Option<Opener>,
+    /// Stop requests since the last look.
+    pub(crate) stops: u32,
+    /// The driver script has ended.
+    pub(crate) finished: bool,
+    /// The element that decides what a stop request does.
+    pub(crate) driver: Option<u32>,
+    /// Write handlers to call when the element at work has returned.
+    pub(crate) deferred: Vec<(String, String)>,
+    pub(crate) random: u64,
+}
+
+impl Core {
+    #[inline]
+    pub(crate) fn spare_batch(&mut self) -> Box<Batch> {
+        self.spare.pop().unwrap_or_default()
+    }
+
+    #[inline]
+    pub(crate) fn recycle(&mut self, batch: Box<Batch>) {
+        debug_assert!(batch.is_empty());
+        self.spare.push(batch);
+    }
+
+    #[inline]
+    pub(crate) fn schedule(&mut self, element: u32) {
+        if !std::mem::replace(&mut self.queued[element as usize], true) {
+            self.ready.push_back(element);
+        }
+    }
+
+    pub(crate) fn count_drop(&mut self, element: u32, reason: &'static str, count: u64) {
+        let counts = &mut self.drops[element as usize];
+        match counts.iter_mut().find(|(known, _)| *known == reason) {
+            Some((_, so_far)) => *so_far += count,
+            None => counts.push((reason, count)),
+        }
+    }
+
+    /// The element that `name` means inside the compound in which `element` stands: the innermost match.
+    pub(crate) fn resolve(&self, element: u32, name: &str) -> Option<u32> {
+        let mut scope = self.names.get(element as usize).map_or("", String::as_str);
+        while let Some(slash) = scope.rfind('/') {
+            scope = &scope[..slash];
+            if let Some(&found) = self.index.get(&format!("{scope}/{name}")) {
+                return Some(found);
+            }
+        }
+        self.index.get(name).copied()
+    }
+}

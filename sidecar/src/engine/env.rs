@@ -1,0 +1,44 @@
+//! What the outside lends to a router: devices by name, and whether time is virtual.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::io;
+
+use super::Time;
+use crate::device::{Device, DeviceRequest};
+
+/// Opens the device that an element asks for.
+pub type Opener = Box<dyn FnMut(&DeviceRequest) -> io::Result<Box<dyn Device>> + Send>;
+
+/// What a router is built into.
+#[derive(Default)]
+pub struct Env {
+    /// Devices that are open already, by the device name in the Click text. Moved into the router.
+    pub devices: HashMap<String, Box<dyn Device>>,
+    /// Opens devices that are not in `devices`; without it, they are an error. Moved into the router.
+    pub opener: Option<Opener>,
+    /// Whether time is virtual: elements then wait for nothing outside.
+    pub simulated: bool,
+    /// The time at which the router starts.
+    pub now: Time,
+    /// Seed of the random numbers that elements use.
+    pub seed: u64,
+}
+
+impl fmt::Debug for Env {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<_> = self.devices.keys().collect();
+        f.debug_struct("Env").field("devices", &names).field("simulated", &self.simulated).finish()
+    }
+}
+
+/// A device of a router, see [`Router::devices`](super::Router::devices).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct DeviceId(pub(crate) usize);
+
+pub(crate) struct DeviceSlot {
+    pub(crate) device: Box<dyn Device>,
+    pub(crate) readers: Vec<u32>,
+    pub(crate) writers: Vec<u32>,
+    pub(crate) wants_write: bool,
+}

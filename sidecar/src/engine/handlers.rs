@@ -1,0 +1,144 @@
+//! Handlers: named values that can be read, and orders that can be given, per element and for the whole router.
+
+use super::core::Core;
+use super::cx::{Cx, Slot};
+use crate::element::{Descriptor, HandlerError};
+
+/// What every element answers, whatever its class.
+const FOR_ALL: &[(&str, &str)] = &[
+    ("class", "class of the element"),
+    ("name", "name of the element"),
+    ("config", "configuration of the element"),
+    ("ports", "connections of the element"),
+    ("handlers", "handlers of the element"),
+    ("drop_reasons", "packets dropped, a line a reason"),
+];
+
+/// Splits `element.handler` at the last dot; no dot means a handler of the router.
+fn split(path: &str) -> (&str, &str) {
+    path.rsplit_once('.').unwrap_or(("", path))
+}
+
+fn find(core: &Core, from: u32, element: &str) -> Result<u32, HandlerError> {
+    let found = if from == u32::MAX { core.index.get(element).copied() } else { core.resolve(from, element) };
+    found.ok_or_else(|| HandlerError::NoElement(element.to_owned()))
+}
+
+/// Reads `path` as seen from element `from`; `u32::MAX` stands for the outside.
+pub(super) fn read(
+    elements: &mut [Slot],
+    core: &mut Core,
+    from: u32,
+    path: &str,
+    param: &str,
+) -> Result<String, HandlerError> {
+    let (name, handler) = split(path);
+    if name.is_empty() {
+        return read_router(core, handler);
+    }
+    let id = find(core, from, name)?;
+    let class = core.classes[id as usize];
+    if FOR_ALL.iter().any(|(known, _)| *known == handler) && !overrides(class, handler) {
+        return Ok(read_common(core, id, handler));
+    }
+    let Some(mut element) = elements[id as usize].take() else {
+        return Err(HandlerError::Busy(name.to_owned()));
+    };
+    let base = core.emitted.len();
+    let answer = element.read(&mut Cx { elements, core, id, base }, handler, param);
+    elements[id as usize] = Some(element);
+    answer.map_err(|error| name_it(error, path))
+}
+
+/// Calls write handler `path` as seen from element `from`.
+pub(super) fn write(
+    elements: &mut [Slot],
+    core: &mut Core,
+    from: u32,
+    path: &str,
+    value: &str,
+) -> Result<(), HandlerError> {
+    let (name, handler) = split(path);
+    if name.is_empty() {
+        return write_router(core, handler);
+    }
+    let id = find(core, from, name)?;
+    let Some(mut element) = elements[id as usize].take() else {
+        return Err(HandlerError::Busy(name.to_owned()));
+    };
+    let base = core.emitted.len();
+    let answer = element.write(&mut Cx { elements, core, id, base }, handler, value);
+    elements[id as usize] = Some(element);
+    answer.map_err(|error| name_it(error, path))
+}
+
+fn name_it(error: HandlerError, path: &str) -> HandlerError {
+    match error {
+        HandlerError::NoHandler(_) => HandlerError::NoHandler(path.to_owned()),
+        other => other,
+    }
+}
+
+fn overrides(class: &Descriptor, handler: &str) -> bool {
+    class.handlers.iter().any(|h| h.name == handler)
+}
+
+fn read_common(core: &Core, id: u32, handler: &str) -> String {
+    let at = id as usize;
+    let class = core.classes[at];
+    match handler {
+        "class" => class.class.to_owned(),
+        "name" => core.names[at].clone(),
+        "config" => core.configs[at].clone(),
+        "ports" => ports(core, id),
+        "handlers" => {
+            let own = class.handlers.iter().map(|h| (h.name, h.readable, h.writable));
+            let all = FOR_ALL.iter().map(|(name, _)| (*name, true, false));
+            own.chain(all).fold(String::new(), |text, (name, readable, writable)| {
+                let (r, w) = (if readable { "r" } else { "" }, if writable { "w" } else { "" });
+                text + name + "\t" + r + w + "\n"
+            })
+        }
+        _ => core.drops[at].iter().fold(String::new(), |text, (reason, n)| format!("{text}{reason}\t{n}\n")),
+    }
+}
+
+fn ports(core: &Core, id: u32) -> String {
+    let name = |element: u32| core.names.get(element as usize).map_or("-", String::as_str);
+    let mut text = String::new();
+    let inputs = core.wiring.input_count(id);
+    text += &format!("{inputs} input{}\n", if inputs == 1 { "" } else { "s" });
+    for port in 0..inputs as u32 {
+        let pull = core.wiring.is_pull_input(id, port);
+        let from = core.wiring.pull_source(id, port);
+        text += &format!("{}\t{} [{}]\n", if pull { "pull" } else { "push" }, name(from.element), from.port);
+    }
+    let outputs = core.wiring.output_count(id);
+    text += &format!("{outputs} output{}\n", if outputs == 1 { "" } else { "s" });
+    for port in 0..outputs as u32 {
+        let pull = core.wiring.is_pull_output(id, port);
+        let to = core.wiring.push_target(core.wiring.output(id, port));
+        text += &format!("{}\t[{}] {}\n", if pull { "pull" } else { "push" }, to.port, name(to.element));
+    }
+    text
+}
+
+fn read_router(core: &Core, handler: &str) -> Result<String, HandlerError> {
+    match handler {
+        "version" => Ok(env!("CARGO_PKG_VERSION").to_owned()),
+        "list" => Ok(format!("{}\n{}\n", core.names.len(), core.names.join("\n"))),
+        "driver" => Ok("atomicnf".to_owned()),
+        "handlers" => Ok("version\tr\nlist\tr\ndriver\tr\nhandlers\tr\nstop\tw\n".to_owned()),
+        other => Err(HandlerError::NoHandler(other.to_owned())),
+    }
+}
+
+fn write_router(core: &mut Core, handler: &str) -> Result<(), HandlerError> {
+    match handler {
+        "stop" => {
+            core.stops += 1;
+            Ok(())
+        }
+        other => Err(HandlerError::NoHandler(other.to_owned())),
+    }
+}

@@ -1,0 +1,298 @@
+//! The router: elements, and the loop that carries packets through them.
+//!
+//! An element is taken out of its slot while it is called and put back afterwards, so that it can be handed the rest
+//! of the router. Packets that a call emits wait on a work list and are carried depth first: no recursion in push.
+
+use super::Time;
+use super::core::{Core, Emission};
+use super::cx::{Cx, Slot};
+use super::env::DeviceId;
+use super::wiring::Edge;
+use crate::device::Device;
+use crate::element::{Descriptor, Element, HandlerError};
+use crate::packet::{Batch, Packet};
+
+/// The number of an element in its router, in graph order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ElementId(pub u32);
+
+/// What came of one scheduling pass.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pass {
+    /// Some timer or task did work.
+    pub worked: bool,
+    /// Some task is ready for the next pass.
+    pub ready: bool,
+    /// When the next timer is due.
+    pub next_timer: Option<Time>,
+    /// The router wants to end.
+    pub stop: bool,
+}
+
+/// A running graph of elements.
+pub struct Router {
+    pub(super) elements: Vec<Slot>,
+    pub(super) core: Core,
+    /// What is to be carried, last first.
+    pub(super) stack: Vec<Emission>,
+}
+
+impl std::fmt::Debug for Router {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Router").field("elements", &self.core.names).finish()
+    }
+}
+
+impl Router {
+    /// One scheduling pass: due timers, then every task that was ready at its start once. Never blocks.
+    pub fn run(&mut self, now: Time) -> Pass {
+        self.core.now = now;
+        let mut worked = false;
+        let serial = self.core.timers.serial();
+        while let Some(element) = self.core.timers.take_due(now, serial) {
+            worked = true;
+            self.call(element, |element, cx, batch| element.timer(cx, batch));
+            if self.stopped() {
+                break;
+            }
+        }
+        for _ in 0..self.core.ready.len() {
+            if self.stopped() {
+                break;
+            }
+            let Some(element) = self.core.ready.pop_front() else { break };
+            self.core.queued[element as usize] = false;
+            worked |= self.call(element, |element, cx, batch| element.task(cx, batch));
+        }
+        Pass {
+            worked,
+            ready: !self.core.ready.is_empty(),
+            next_timer: self.core.timers.next(),
+            stop: self.stopped(),
+        }
+    }
+
+    /// Pushes packets into the link input of cut edge `edge`, to completion, at time `now`. A batch for an edge that the
+    /// graph does not have is dropped.
+    pub fn inject(&mut self, edge: u16, packets: &mut Batch, now: Time) {
+        self.core.now = now;
+        let Some(&element) = self.core.link_inputs.get(&edge) else {
+            packets.clear();
+            return;
+        };
+        self.call(element, |element, cx, batch| {
+            std::mem::swap(batch, packets);
+            element.push(cx, 0, batch);
+        });
+    }
+
+    /// Pushes packets into input `port` of an element, to completion, at time `now`: for tests and simulations.
+    pub fn push_into(&mut self, element: ElementId, port: usize, packets: &mut Batch, now: Time) {
+        self.core.now = now;
+        self.call(element.0, |element, cx, batch| {
+            std::mem::swap(batch, packets);
+            element.push(cx, port, batch);
+        });
+    }
+
+    /// What was sent to links since the last call, in order of emission.
+    pub fn take_link_output(&mut self) -> std::vec::Drain<'_, (u16, Packet)> {
+        self.core.link_output.drain(..)
+    }
+
+    /// Whether nothing waits in [`Router::take_link_output`].
+    pub fn link_output_is_empty(&self) -> bool {
+        self.core.link_output.is_empty()
+    }
+
+    /// Calls an element, then what it deferred, then carries what it emitted to the end.
+    #[inline]
+    fn call<R>(&mut self, id: u32, work: impl FnOnce(&mut dyn Element, &mut Cx<'_>, &mut Batch) -> R) -> R
+    where
+        R: Default,
+    {
+        let mut batch = self.core.spare_batch();
+        let Some(mut element) = self.elements[id as usize].take() else { return R::default() };
+        self.core.leave = 0;
+        let mut cx = Cx { elements: &mut self.elements, core: &mut self.core, id, base: 0 };
+        let result = work(&mut *element, &mut cx, &mut batch);
+        self.elements[id as usize] = Some(element);
+        if !self.core.deferred.is_empty() {
+            self.run_deferred();
+        }
+        self.carry(id, batch);
+        result
+    }
+
+    /// Carries what element `id` left in `batch`, and all that was emitted, to the end.
+    fn carry(&mut self, mut id: u32, mut batch: Box<Batch>) {
+        loop {
+            // Here `batch` is what `id` left, to go by output `leave`, after all that was emitted.
+            let mut output = self.core.wiring.output(id, self.core.leave);
+            if !batch.is_empty() && self.core.leave as usize >= self.core.wiring.output_count(id) {
+                self.core.count_drop(id, "no such output", batch.len() as u64);
+                batch.clear();
+            }
+            if !self.core.emitted.is_empty() {
+                if batch.is_empty() {
+                    self.core.recycle(batch);
+                } else {
+                    self.stack.push(Emission { output, batch });
+                }
+                self.stack.extend(self.core.emitted.drain(..).rev());
+                let Some(next) = self.stack.pop() else { return };
+                (output, batch) = (next.output, next.batch);
+            } else if batch.is_empty() {
+                self.core.recycle(batch);
+                let Some(next) = self.stack.pop() else { return };
+                (output, batch) = (next.output, next.batch);
+            }
+            let Edge { element: target, port } = self.core.wiring.push_target(output);
+            let Some(mut element) = self.elements.get_mut(target as usize).and_then(Option::take) else {
+                batch.clear(); // Cannot be: outputs are connected and no element is out between calls.
+                continue;
+            };
+            id = target;
+            self.core.leave = 0;
+            let mut cx = Cx { elements: &mut self.elements, core: &mut self.core, id, base: 0 };
+            element.push(&mut cx, port as usize, &mut batch);
+            self.elements[id as usize] = Some(element);
+            if !self.core.deferred.is_empty() {
+                self.run_deferred();
+            }
+        }
+    }
+
+    #[cold]
+    fn run_deferred(&mut self) {
+        let leave = self.core.leave;
+        while !self.core.deferred.is_empty() {
+            for (handler, value) in std::mem::take(&mut self.core.deferred) {
+                if let Err(error) =
+                    super::handlers::write(&mut self.elements, &mut self.core, u32::MAX, &handler, &value)
+                {
+                    eprintln!("{handler}: {error}");
+                }
+            }
+        }
+        self.core.leave = leave;
+    }
+
+    /// Whether the run is to end; asks the driver script when somebody asked to stop.
+    #[inline]
+    fn stopped(&mut self) -> bool {
+        if self.core.stops > 0 && !self.core.finished {
+            self.core.stops = 0;
+            match self.core.driver {
+                Some(driver) => self.call(driver, |element, cx, _| element.stop_requested(cx)),
+                None => self.core.finished = true,
+            }
+        }
+        self.core.finished
+    }
+
+    /// The devices to poll: for reading always, for writing if `wants_write`.
+    pub fn devices(&self) -> impl Iterator<Item = DevicePoll<'_>> {
+        self.core.devices.iter().enumerate().map(|(at, slot)| DevicePoll {
+            id: DeviceId(at),
+            device: &*slot.device,
+            wants_read: !slot.readers.is_empty(),
+            wants_write: slot.wants_write,
+        })
+    }
+
+    /// Tells that a device of [`Router::devices`] became readable or writable: its elements run in the next pass.
+    pub fn device_ready(&mut self, id: DeviceId, readable: bool, writable: bool) {
+        let Some(slot) = self.core.devices.get_mut(id.0) else { return };
+        let mut wake = Vec::new();
+        if readable {
+            wake.extend_from_slice(&slot.readers);
+        }
+        if writable && std::mem::take(&mut slot.wants_write) {
+            wake.extend_from_slice(&slot.writers);
+        }
+        for element in wake {
+            self.core.schedule(element);
+        }
+    }
+
+    /// Reads `element.handler`.
+    pub fn read_handler(&mut self, element: &str, handler: &str) -> Result<String, HandlerError> {
+        self.read_handler_with(element, handler, "")
+    }
+
+    /// Reads a handler with a parameter. An empty element name means a handler of the router.
+    pub fn read_handler_with(
+        &mut self,
+        element: &str,
+        handler: &str,
+        param: &str,
+    ) -> Result<String, HandlerError> {
+        let path = if element.is_empty() { handler.to_owned() } else { format!("{element}.{handler}") };
+        let answer = super::handlers::read(&mut self.elements, &mut self.core, u32::MAX, &path, param);
+        self.settle_handler();
+        answer
+    }
+
+    /// Calls a write handler; packets that it emits are carried to the end.
+    pub fn write_handler(&mut self, element: &str, handler: &str, value: &str) -> Result<(), HandlerError> {
+        let path = if element.is_empty() { handler.to_owned() } else { format!("{element}.{handler}") };
+        let answer = super::handlers::write(&mut self.elements, &mut self.core, u32::MAX, &path, value);
+        self.settle_handler();
+        answer
+    }
+
+    /// Carries what a handler emitted.
+    pub(super) fn settle_handler(&mut self) {
+        if !self.core.deferred.is_empty() {
+            self.run_deferred();
+        }
+        if !self.core.emitted.is_empty() {
+            let batch = self.core.spare_batch();
+            self.core.leave = 0;
+            self.carry(0, batch);
+        }
+    }
+
+    /// All elements with their names, in graph order.
+    pub fn elements_mut(&mut self) -> impl Iterator<Item = (&str, &mut dyn Element)> {
+        let elements = self.elements.iter_mut().zip(&self.core.names);
+        elements.filter_map(|(slot, name)| slot.as_deref_mut().map(|element| (name.as_str(), element)))
+    }
+
+    /// Names and descriptors of all elements, in graph order.
+    pub fn classes(&self) -> impl Iterator<Item = (&str, &'static Descriptor)> {
+        self.core.names.iter().map(String::as_str).zip(self.core.classes.iter().copied())
+    }
+
+    /// The element of that full name.
+    pub fn find(&self, name: &str) -> Option<ElementId> {
+        self.core.index.get(name).map(|&id| ElementId(id))
+    }
+
+    /// Packets dropped so far: element, reason, count.
+    pub fn drops(&self) -> impl Iterator<Item = (&str, &'static str, u64)> {
+        self.core.names.iter().zip(&self.core.drops).flat_map(|(name, counts)| {
+            counts.iter().map(move |&(reason, count)| (name.as_str(), reason, count))
+        })
+    }
+}
+
+/// A device of a router and what to wait for.
+#[derive(Clone, Copy)]
+pub struct DevicePoll<'a> {
+    /// For [`Router::device_ready`].
+    pub id: DeviceId,
+    /// The device itself.
+    pub device: &'a dyn Device,
+    /// Some element reads from it.
+    pub wants_read: bool,
+    /// Some element has packets that the device could not take.
+    pub wants_write: bool,
+}
+
+impl std::fmt::Debug for DevicePoll<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("DevicePoll").field("id", &self.id).field("wants_write", &self.wants_write).finish()
+    }
+}

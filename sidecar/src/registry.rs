@@ -1,0 +1,85 @@
+//! Which classes exist: class name to descriptor. Groups of elements register by their static lists.
+
+use std::collections::BTreeMap;
+
+use anf_click::{Catalog, ClassInfo};
+
+use crate::element::Descriptor;
+use crate::elements;
+
+/// All known classes.
+#[derive(Debug, Clone)]
+pub struct Registry {
+    classes: BTreeMap<&'static str, &'static Descriptor>,
+}
+
+impl Registry {
+    /// The classes of this sidecar.
+    pub fn standard() -> Self {
+        Self::of(elements::GROUPS)
+    }
+
+    /// The classes of these groups; of two with one name, the later.
+    pub fn of(groups: &[&[&'static Descriptor]]) -> Self {
+        let classes = groups.iter().flat_map(|group| group.iter()).map(|class| (class.class, *class));
+        Self { classes: classes.collect() }
+    }
+
+    /// Adds a class, in place of one with the same name.
+    pub fn add(&mut self, class: &'static Descriptor) {
+        self.classes.insert(class.class, class);
+    }
+
+    /// What is known of a class.
+    pub fn descriptor(&self, class: &str) -> Option<&'static Descriptor> {
+        self.classes.get(class).copied()
+    }
+
+    /// All classes, by name.
+    pub fn descriptors(&self) -> impl Iterator<Item = &'static Descriptor> {
+        self.classes.values().copied()
+    }
+}
+
+impl Catalog for Registry {
+    fn class(&self, class: &str) -> Option<ClassInfo> {
+        let known = self.descriptor(class)?;
+        Some(ClassInfo {
+            ports: known.ports,
+            processing: known.processing,
+            flow: known.flow,
+            reads: known.reads,
+            writes: known.writes,
+            global: known.global,
+            keeps_order: known.keeps_order,
+        })
+    }
+
+    fn class_names(&self) -> Vec<&str> {
+        self.classes.keys().copied().collect()
+    }
+
+    fn ties(&self, class: &str, config: &str) -> Vec<String> {
+        self.descriptor(class).map(|known| (known.ties)(config)).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_class_is_described() {
+        for class in Registry::standard().descriptors() {
+            assert!(!class.summary.is_empty(), "{} has no summary", class.class);
+            assert!(class.args.iter().all(|arg| !arg.summary.is_empty()), "{}: argument", class.class);
+            assert!(class.ports.contains('/') && class.processing.contains('/'), "{}", class.class);
+        }
+    }
+
+    #[test]
+    fn no_class_is_registered_twice() {
+        let total: usize = elements::GROUPS.iter().map(|group| group.len()).sum();
+        assert_eq!(Registry::standard().descriptors().count(), total);
+    }
+}
