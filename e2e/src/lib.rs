@@ -5,6 +5,12 @@
 //! sequence numbers of their own, and every report carries their counts beside ours.
 
 pub mod error;
+pub mod http;
+#[cfg(feature = "lab")]
+pub mod lab;
+pub mod netns;
+pub mod process;
+pub mod report;
 pub mod traffic;
 
 pub use error::Error;

@@ -9,6 +9,7 @@ pub mod client;
 pub mod download;
 pub mod ledger;
 pub mod message;
+pub mod remote;
 pub mod server;
 
 /// The port on which the server echoes UDP and serves downloads.
