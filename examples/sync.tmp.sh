@@ -1,0 +1,1 @@
+(cat head.tmp; sed 's/^\(.\)/    \1/' nat.click) > nat.yaml
