@@ -4,7 +4,9 @@
 //! Nothing here decides whether a move was good by asking the code under test alone: the traffic tools count with
 //! sequence numbers of their own, and every report carries their counts beside ours.
 
+pub mod cluster;
 pub mod error;
+pub mod hogs;
 pub mod http;
 #[cfg(feature = "lab")]
 pub mod lab;

@@ -5,7 +5,8 @@ use std::thread;
 use std::time::Duration;
 
 use anf_e2e::Error;
-use anf_e2e::lab::{Example, Handover, Hogs, Lab, Places, Traffic};
+use anf_e2e::hogs::Hogs;
+use anf_e2e::lab::{Example, Handover, Lab, Places, Traffic};
 use anf_e2e::process::{end_orderly_on_signals, interrupted};
 use anf_e2e::report::{Move, RunReport, table_head, table_row};
 use anyhow::{Context, bail};

@@ -4,7 +4,6 @@
 //! here differs from one in a cluster only by what carries the packets between the nodes.
 
 mod example;
-mod hogs;
 mod hosts;
 mod redis;
 mod sidecar;
@@ -18,7 +17,6 @@ use anf_sidecar::control::{HandoverPhase, HandoverRequest, HandoverStatus, Role,
 use serde_json::to_value;
 
 pub use example::Example;
-pub use hogs::Hogs;
 pub use hosts::Traffic;
 pub use redis::Redis;
 pub use sidecar::{Sidecar, Start};
