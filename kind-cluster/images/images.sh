@@ -37,7 +37,7 @@ tools_tree() { if [ "$NODE_SOURCE" = built ]; then debian_tree; else echo /; fi;
 image_key() {
   local binary
   {
-    sha256sum "$HERE"/images/{images.sh,closure.sh,archive.py} | cut -d' ' -f1
+    sha256sum "$HERE"/images/{images.sh,scratch.sh,archive.py} | cut -d' ' -f1
     for binary in $(binaries_of "$1"); do sha256sum <"$BINARIES/$binary"; done
     case $1 in host | redis) tools_tree ;; esac
   } | sha256sum | cut -c1-12
@@ -124,29 +124,36 @@ build_image() {
   [ "$1" = redis ] || remove_older_images "atomicnf/$1" "$2"
 }
 
-# remove_older_images REPOSITORY IMAGE: of the tags that we made ourselves; Docker keeps those that
-# a container uses.
+# remove_older_images REPOSITORY IMAGE: those whose tags end in a key of ours; Docker keeps the ones
+# that a container uses.
 remove_older_images() {
   local image
-  for image in $(docker image ls --format '{{.Repository}}:{{.Tag}}' "$1" | grep -E ':[0-9a-f]{12}$' | grep -vxF "$2"); do
+  for image in $(docker image ls --format '{{.Repository}}:{{.Tag}}' "$1" | grep -E '[:-][0-9a-f]{12}$' | grep -vxF "$2"); do
     docker image rm "$image" || true
   done
 }
 
+# want_image NAME IMAGE
 want_image() {
-  local image=$2 built
-  built=$CACHE/images/$1-$(image_key "$1")
-  # The tag of the Redis image does not tell its content: the mark beside it does.
-  if docker image inspect "$image" >/dev/null 2>&1 && { [ "$1" != redis ] || [ -e "$built" ]; }; then
-    return 0
-  fi
-  if [ "$1" = redis ] && [ "$NODE_SOURCE" = public ]; then
-    step "pull $image" docker pull "$image"
+  if [ "$1" = redis ]; then
+    want_redis_image "$2"
   else
-    step "build $image" build_image "$1" "$image"
+    docker image inspect "$2" >/dev/null 2>&1 || step "build $2" build_image "$1" "$2"
+  fi
+}
+
+# The tag of this image does not tell its content; a mark in the cache does.
+want_redis_image() {
+  local mark
+  mark=$CACHE/images/redis-$NODE_SOURCE-$(image_key redis)
+  ! { docker image inspect "$1" >/dev/null 2>&1 && [ -e "$mark" ]; } || return 0
+  if [ "$NODE_SOURCE" = public ]; then
+    step "pull $1" docker pull "$1"
+  else
+    step "build $1" build_image redis "$1"
   fi
   mkdir -p "$CACHE/images"
-  : >"$built"
+  : >"$mark"
 }
 
 # node_lacks NODE IMAGE: by content, since a tag can be given to another image.

@@ -62,14 +62,11 @@ await_ready() {
   kubectl -n kube-system wait --for=condition=Ready pod -l k8s-app=kube-dns --timeout=120s
 }
 
-# want_cluster NODE_IMAGE
-want_cluster() {
+# want_new_cluster NODE_IMAGE: in place of whatever is left of an old one.
+want_new_cluster() {
+  [ -z "$(cluster_nodes)" ] || step "delete the broken cluster $ANF_CLUSTER" delete_cluster
   mkdir -p "$CLUSTER_FOLDER"
-  if ! cluster_runs; then
-    [ -z "$(cluster_nodes)" ] || step "delete the broken cluster $ANF_CLUSTER" delete_cluster
-    mkdir -p "$CLUSTER_FOLDER"
-    printf '%s\n' "$NODE_SOURCE" >"$CLUSTER_FOLDER/node-source"
-    step "create the cluster $ANF_CLUSTER" create_cluster "$1"
-  fi
-  step "all nodes and system pods ready" await_ready
+  echo "$NODE_SOURCE" >"$CLUSTER_FOLDER/node-source"
+  echo "$1" >"$CLUSTER_FOLDER/node-image"
+  step "create the cluster $ANF_CLUSTER" create_cluster "$1"
 }

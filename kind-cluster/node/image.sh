@@ -4,16 +4,17 @@
 
 node_image_key() {
   {
-    input_key "$HERE/node" "$HERE/pod-network" "$HERE/images/archive.py" "$HERE/images/closure.sh" "$HERE/versions.sh"
+    input_key "$HERE/node" "$HERE/pod-network" "$HERE/images/archive.py" "$HERE/images/scratch.sh" "$HERE/versions.sh"
     kubernetes_folder
+    coredns_folder
   } | sha256sum | cut -c1-12
 }
 
 built_node_image() { echo "$NODE_REGISTRY/node:$KUBERNETES_VERSION-$(node_image_key)"; }
 
+# want_node_image IMAGE
 want_node_image() {
-  local image
-  image=$(built_node_image)
+  local image=$1
   ! docker image inspect "$image" >/dev/null 2>&1 || return 0
   want_node_programs
   want_debian_tree
@@ -144,4 +145,5 @@ import_node_image() {
   tar -C "$1" -c . | docker import \
     --change 'ENTRYPOINT ["/usr/local/bin/entrypoint","/sbin/init"]' \
     --change 'ENV container=docker' - "$2"
+  remove_older_images "$NODE_REGISTRY/node" "$2"
 }

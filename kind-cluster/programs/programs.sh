@@ -73,12 +73,32 @@ want_client_programs() {
   command -v kubectl >/dev/null || want_kubernetes kubectl
 }
 
+coredns_folder() { echo "coredns-$COREDNS_VERSION-$(input_key "$HERE/programs/coredns")"; }
+
+build_coredns() {
+  local work
+  work=$(mktemp -d)
+  cp "$HERE/programs/coredns/main.go" "$work/"
+  (cd "$work" && go mod init atomicnf.invalid/coredns &&
+    nice -n 10 go get "github.com/coredns/coredns@$COREDNS_VERSION" && nice -n 10 go get . &&
+    go_build -ldflags '-s -w' -o "$work/coredns" .)
+  publish "$work/coredns" "$(coredns_folder)" coredns
+  rm -rf "$work"
+}
+
+want_coredns() {
+  local folder
+  folder=$(coredns_folder)
+  [ -x "$PROGRAMS/$folder/coredns" ] || step "build coredns $COREDNS_VERSION" build_coredns
+  link_current "$folder" coredns
+}
+
 # What only a node image of our own needs.
 want_node_programs() {
   local name
   want_tool etcd go.etcd.io/etcd/server/v3 "$ETCD_VERSION"
   want_tool etcdctl go.etcd.io/etcd/etcdctl/v3 "$ETCD_VERSION"
-  want_tool coredns github.com/coredns/coredns "$COREDNS_VERSION"
+  want_coredns
   for name in "${KUBERNETES_PROGRAMS[@]}"; do want_kubernetes "$name"; done
   want_kubernetes crictl ./crictl
 }
