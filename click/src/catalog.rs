@@ -1,0 +1,169 @@
+//! What this crate must be told about element classes. It knows none itself: the sidecar's registry has the
+//! real ones, tests bring their own.
+
+use std::fmt;
+
+/// A set of packet annotations, what a packet carries beside its bytes.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct Annotations(pub u64);
+
+macro_rules! annotations {
+    ($($(#[$doc:meta])* $name:ident = $bit:literal, $text:literal;)*) => {
+        impl Annotations {
+            $($(#[$doc])* pub const $name: Self = Self(1 << $bit);)*
+
+            /// All annotations there are.
+            pub const ALL: Self = Self($(1 << $bit)|*);
+
+            const NAMES: &'static [(Self, &'static str)] = &[$((Self::$name, $text)),*];
+        }
+    };
+}
+
+annotations! {
+    /// Paint (one byte).
+    PAINT = 0, "paint";
+    /// Destination IP address, where a route look-up puts the gateway.
+    DST_IP = 1, "dst-ip";
+    /// Offset and length of the network header.
+    NETWORK_HEADER = 2, "network-header";
+    /// Offset of the transport header.
+    TRANSPORT_HEADER = 3, "transport-header";
+    /// Offset of the link-layer header.
+    MAC_HEADER = 4, "mac-header";
+    /// VLAN tag.
+    VLAN = 5, "vlan";
+    /// Aggregate number (a flow's).
+    AGGREGATE = 6, "aggregate";
+    /// Timestamp.
+    TIMESTAMP = 7, "timestamp";
+    /// First timestamp of an aggregated packet.
+    FIRST_TIMESTAMP = 8, "first-timestamp";
+    /// Bytes of the packet that are not in the buffer.
+    EXTRA_LENGTH = 9, "extra-length";
+    /// Link-level packet type (host, broadcast, multicast, other host, outgoing).
+    PACKET_TYPE = 10, "packet-type";
+    /// Offset of an IP header's bad field, for ICMP parameter problem.
+    ICMP_PARAM_PROB = 11, "icmp-param-prob";
+    /// The source address is to be replaced by the sending interface's.
+    FIX_IP_SRC = 12, "fix-ip-src";
+    /// Number of packets that this one stands for.
+    EXTRA_PACKETS = 13, "extra-packets";
+    /// Sequence number given by an element.
+    SEQUENCE = 14, "sequence";
+    /// Destination Ethernet address.
+    DST_ETHER = 15, "dst-ether";
+    /// Number of the device that the packet came in by.
+    DEVICE = 16, "device";
+    /// Forwarding priority.
+    PRIORITY = 17, "priority";
+    /// Length of the packet's payload where the packet is cut short.
+    PAYLOAD_LENGTH = 18, "payload-length";
+    /// IPsec security parameters.
+    IPSEC_SPI = 19, "ipsec-spi";
+    /// Miscellaneous IP annotation.
+    MISC_IP = 20, "misc-ip";
+}
+
+impl Annotations {
+    /// No annotation.
+    pub const NONE: Self = Self(0);
+
+    /// What is in either.
+    #[must_use]
+    pub const fn union(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// What is in both.
+    #[must_use]
+    pub const fn intersection(self, other: Self) -> Self {
+        Self(self.0 & other.0)
+    }
+
+    /// What is in this one only.
+    #[must_use]
+    pub const fn without(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
+    }
+
+    /// Whether all of `other` are in this one.
+    pub const fn contains(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
+    }
+
+    /// Whether there is none.
+    pub const fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    /// Each one, lowest bit first: the order in which a frame holds them.
+    pub fn iter(self) -> impl Iterator<Item = Annotations> {
+        (0..u64::BITS).map(|bit| Self(1 << bit)).filter(move |one| self.contains(*one))
+    }
+
+    /// Their names, in order.
+    pub fn names(self) -> impl Iterator<Item = &'static str> {
+        Self::NAMES.iter().filter(move |(one, _)| self.contains(*one)).map(|(_, name)| *name)
+    }
+}
+
+impl std::ops::BitOr for Annotations {
+    type Output = Self;
+
+    fn bitor(self, other: Self) -> Self {
+        self.union(other)
+    }
+}
+
+impl std::ops::BitOrAssign for Annotations {
+    fn bitor_assign(&mut self, other: Self) {
+        *self = self.union(other);
+    }
+}
+
+impl fmt::Debug for Annotations {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Annotations({self})")
+    }
+}
+
+/// Names joined by spaces; `none` if empty.
+impl fmt::Display for Annotations {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.is_empty() {
+            return f.write_str("none");
+        }
+        f.write_str(&self.names().collect::<Vec<_>>().join(" "))
+    }
+}
+
+/// What an element class is, as far as the graph is concerned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ClassInfo {
+    /// Click's port count code: `1/1-2`, `-/=`, `1-/=+`.
+    pub ports: &'static str,
+    /// Click's processing code: `a/ah` (h push, l pull, a agnostic; the last letter repeats).
+    pub processing: &'static str,
+    /// Click's flow code: `x/x`, `xy/x`, `#/#`, `#/[^#]`.
+    pub flow: &'static str,
+    /// Annotations that an element of the class reads.
+    pub reads: Annotations,
+    /// Annotations that it writes on every packet that it lets through.
+    pub writes: Annotations,
+    /// A definition that others use by name (AddressInfo): copied to every part that uses a name of it.
+    pub global: bool,
+    /// Packets leave in the order in which they came.
+    pub keeps_order: bool,
+}
+
+/// Element classes by name.
+pub trait Catalog {
+    /// The class of that name.
+    fn class(&self, class: &str) -> Option<ClassInfo>;
+    /// All names, for suggestions.
+    fn class_names(&self) -> Vec<&str>;
+    /// Names of elements that this configuration ties the element to, as written in it (relative to the
+    /// element's own compound or full): ICMPRewriter's rewriters, a shared ARPTable, handlers in a Script.
+    fn ties(&self, class: &str, config: &str) -> Vec<String>;
+}

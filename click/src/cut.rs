@@ -1,0 +1,125 @@
+//! A settled graph cut into parts, one a pod. Every element belongs to exactly one part (global definitions
+//! are copied as well), every connection is either inside a part or one cut edge, and each part is a graph of
+//! its own that settles to the same modes as the whole: where an edge was cut stand link elements.
+
+mod build;
+mod cycles;
+mod definitions;
+mod liveness;
+mod select;
+mod ties;
+
+use crate::catalog::{Annotations, Catalog};
+use crate::diagnostic::{Diagnostic, Diagnostics, Place, Pos};
+use crate::graph::FlatGraph;
+use crate::hash::Hasher;
+use crate::settle::{Mode, SettledGraph};
+
+/// Part that takes what no other part names.
+pub const MAIN: &str = "main";
+
+/// What one part is to hold.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PartSpec {
+    /// Name of the part: lower-case letters, digits and hyphens, as Kubernetes names are.
+    pub name: String,
+    /// Names of elements or of compounds (which stand for all inside); `*` and `?` match within one component.
+    pub elements: Vec<String>,
+}
+
+/// The result of a cut.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cut {
+    /// In order of the specification, [`MAIN`] last unless it is specified.
+    pub parts: Vec<Part>,
+    /// In order of the connections of the whole graph; an edge's id is its index.
+    pub edges: Vec<CutEdge>,
+}
+
+/// One part.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Part {
+    /// Its name.
+    pub name: String,
+    /// Runnable: cut edges end in link elements.
+    pub graph: FlatGraph,
+    /// Number of own elements; link elements and copied definitions do not count.
+    pub elements: usize,
+}
+
+/// A connection between elements of two parts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CutEdge {
+    /// Unique in the cut.
+    pub id: u16,
+    /// Part that packets leave.
+    pub from_part: String,
+    /// Part that they enter.
+    pub to_part: String,
+    /// Output that they leave by: `rw[0]`.
+    pub from: String,
+    /// Input that they enter by: `[1]out`.
+    pub to: String,
+    /// Push or pull.
+    pub mode: Mode,
+    /// What the far side may read before it writes it: this must cross with the packet, nothing else need.
+    pub annotations: Annotations,
+    /// Packets may come back to `from_part` over links: such a link may drop where others hold back.
+    pub in_cycle: bool,
+}
+
+impl Cut {
+    /// The part of that name.
+    pub fn part(&self, name: &str) -> Option<&Part> {
+        self.parts.iter().find(|part| part.name == name)
+    }
+
+    /// Names the cut: the same for the same parts and edges, on every machine and in every version.
+    pub fn hash(&self) -> String {
+        let mut hasher = Hasher::new();
+        for part in &self.parts {
+            hasher.field(&part.name);
+            hasher.field(&part.graph.to_string());
+        }
+        for edge in &self.edges {
+            hasher.field(&edge.id.to_string());
+            for text in [&edge.from_part, &edge.to_part, &edge.from, &edge.to] {
+                hasher.field(text);
+            }
+            hasher.field(&edge.mode.to_string());
+            hasher.field(&edge.annotations.0.to_string());
+        }
+        hasher.finish()
+    }
+}
+
+/// Index of a part.
+type PartId = usize;
+
+/// Which part each element belongs to.
+struct Owners {
+    names: Vec<String>,
+    of: Vec<PartId>,
+}
+
+/// Cuts a graph; what no part names goes to [`MAIN`], except that elements tied by name to one part's
+/// elements go with them.
+///
+/// # Errors
+/// Bad part names, patterns that match nothing, elements that two parts name, elements tied by name that
+/// would be parted: all at once, each with the way out.
+pub fn cut(graph: &SettledGraph, parts: &[PartSpec], catalog: &dyn Catalog) -> Result<Cut, Diagnostics> {
+    build::refuse_reserved_names(&graph.flat)?;
+    let claims = select::claims(&graph.flat, parts)?;
+    let owners = ties::owners(graph, parts, &claims, catalog)?;
+    let needs = liveness::needs(graph);
+    let mut edges = build::edges(graph, &owners, &needs)?;
+    cycles::mark(&mut edges);
+    let parts = build::parts(graph, &owners, &edges);
+    Ok(Cut { parts, edges: edges.into_iter().map(|edge| edge.edge).collect() })
+}
+
+/// An error about the specification of the parts, which has no place in a text.
+fn specification_error(message: String) -> Diagnostic {
+    Diagnostic::error(&Place { file: "".into(), pos: Pos::default() }, message)
+}
