@@ -1,0 +1,226 @@
+//! `kubectl anf cut`: a cut on the command line becomes a manifest, or a Click file for each part.
+
+use std::path::{Path, PathBuf};
+
+use anf_click::{Cut, CutEdge};
+use anf_crds::{AtomicFunction, MigrationPolicy, SubFunction};
+use kube::ResourceExt;
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use crate::args::{CutArgs, OutputFormat};
+use crate::error::CliError;
+use crate::lint;
+use crate::output;
+use crate::source::{self, File, Source};
+use crate::text;
+
+/// A function with the cut of the command line in place of its own, if there is one.
+pub(crate) fn load(path: &Path, parts: &CutArgs) -> Result<(AtomicFunction, Cut), CliError> {
+    let file = source::read(path)?;
+    let mut sources = source::functions(&file)?;
+    if sources.len() > 1 {
+        let names: Vec<String> = sources.iter().map(|source| source.function.name_any()).collect();
+        let message = format!("has {} functions ({}): give a file with one", names.len(), names.join(", "));
+        return Err(CliError::File { path: path.into(), message });
+    }
+    let mut source = sources.remove(0);
+    compile(&file, &mut source, parts).map(|cut| (source.function, cut))
+}
+
+fn compile(file: &File, source: &mut Source, parts: &CutArgs) -> Result<Cut, CliError> {
+    if !parts.parts.is_empty() {
+        if source.function.spec.click.is_none() {
+            let message = "has a text for each sub-function: it is cut already, --sub does not apply".into();
+            return Err(CliError::File { path: file.name.clone().into(), message });
+        }
+        recut(&mut source.function, &parts.parts);
+    }
+    lint::check(file, source).map_err(|findings| {
+        findings.iter().for_each(|finding| eprintln!("{finding}"));
+        CliError::Lint(text::counted(findings.len() as i64, "message"))
+    })
+}
+
+/// Replaces the cut. Parts that keep their name keep what else is said of them.
+fn recut(function: &mut AtomicFunction, parts: &[(String, Vec<String>)]) {
+    let before = std::mem::take(&mut function.spec.sub_functions);
+    let part = |(name, elements): &(String, Vec<String>)| {
+        let known = before.iter().find(|sub| &sub.name == name).cloned();
+        let plain = || SubFunction {
+            name: name.clone(),
+            elements: Vec::new(),
+            click: None,
+            resources: None,
+            placement: None,
+            migration: None,
+        };
+        SubFunction { elements: elements.clone(), ..known.unwrap_or_else(plain) }
+    };
+    function.spec.sub_functions = parts.iter().map(part).collect();
+}
+
+pub(crate) fn cut(
+    path: &Path,
+    parts: &CutArgs,
+    name: Option<String>,
+    click_dir: Option<PathBuf>,
+    format: Option<OutputFormat>,
+) -> Result<(), CliError> {
+    let (mut function, cut) = load(path, parts)?;
+    function.metadata.name = name.or(function.metadata.name);
+    if let Some(dir) = click_dir {
+        return write_parts(&dir, &function, &cut);
+    }
+    println!("{}", output::render(format.unwrap_or(OutputFormat::Yaml), &manifest(&function))?);
+    if path.extension().is_some_and(|extension| extension == "click") && !function.spec.ports.is_empty() {
+        eprintln!("note: each device name is bound to the node's interface of that name; edit spec.ports");
+    }
+    Ok(())
+}
+
+/// The object without what the API server would fill in anyway.
+fn manifest(function: &AtomicFunction) -> Value {
+    let mut spec = serde_json::to_value(&function.spec).unwrap_or_default();
+    let defaults = [
+        ("ports", json!([])),
+        ("subFunctions", json!([])),
+        ("edges", json!([])),
+        ("paused", json!(false)),
+        ("coLocation", json!("Prefer")),
+        ("migration", serde_json::to_value(MigrationPolicy::default()).unwrap_or_default()),
+    ];
+    if let Some(spec) = spec.as_object_mut() {
+        spec.retain(|key, value| !defaults.iter().any(|(name, default)| name == key && default == value));
+    }
+    let mut metadata = json!({"name": function.name_any()});
+    if let Some(namespace) = function.namespace() {
+        metadata["namespace"] = namespace.into();
+    }
+    json!({"apiVersion": "atomicnf.dev/v1alpha1", "kind": "AtomicFunction", "metadata": metadata, "spec": spec})
+}
+
+/// One cut edge in the map beside the Click files.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct LinkEntry {
+    edge: u16,
+    from_part: String,
+    from: String,
+    to_part: String,
+    to: String,
+    mode: String,
+    annotations: Vec<&'static str>,
+    in_cycle: bool,
+}
+
+impl LinkEntry {
+    fn of(edge: &CutEdge) -> Self {
+        Self {
+            edge: edge.id,
+            from_part: edge.from_part.clone(),
+            from: edge.from.clone(),
+            to_part: edge.to_part.clone(),
+            to: edge.to.clone(),
+            mode: edge.mode.to_string(),
+            annotations: edge.annotations.names().collect(),
+            in_cycle: edge.in_cycle,
+        }
+    }
+}
+
+fn write_parts(dir: &Path, function: &AtomicFunction, cut: &Cut) -> Result<(), CliError> {
+    let write = |name: String, text: String| {
+        let path = dir.join(name);
+        match std::fs::write(&path, text) {
+            Ok(()) => println!("{}", path.display()),
+            Err(cause) => return Err(CliError::Write { path, cause: cause.to_string() }),
+        }
+        Ok(())
+    };
+    std::fs::create_dir_all(dir).map_err(|e| CliError::Write { path: dir.into(), cause: e.to_string() })?;
+    for part in &cut.parts {
+        let head = format!("// Part {} of {}. links.yaml says what its links carry.\n", part.name, function.name_any());
+        write(format!("{}.click", part.name), format!("{head}{}", part.graph))?;
+    }
+    let links: Vec<LinkEntry> = cut.edges.iter().map(LinkEntry::of).collect();
+    write("links.yaml".into(), output::render(OutputFormat::Yaml, &links)? + "\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(text: &str) -> File {
+        File { name: "router.click".into(), text: text.into() }
+    }
+
+    fn compiled(text: &str, parts: &[(&str, &[&str])]) -> Result<(AtomicFunction, Cut), CliError> {
+        let parts = parts.iter().map(|(name, elements)| (name.to_string(), elements.iter().map(|e| e.to_string()).collect()));
+        let file = file(text);
+        let mut source = source::functions(&file)?.remove(0);
+        let cut = compile(&file, &mut source, &CutArgs { parts: parts.collect() })?;
+        Ok((source.function, cut))
+    }
+
+    const TEXT: &str = "in :: FromDevice(eth0) -> c :: Counter -> q :: Queue -> out :: ToDevice(eth1);\n";
+
+    #[test]
+    fn a_cut_text_becomes_a_manifest_with_nothing_superfluous() {
+        let (function, cut) = compiled(TEXT, &[("count", &["c"])]).expect("a cut");
+        assert_eq!(cut.edges.len(), 2);
+        assert_eq!(
+            output::render(OutputFormat::Yaml, &manifest(&function)).expect("YAML"),
+            "\
+apiVersion: atomicnf.dev/v1alpha1
+kind: AtomicFunction
+metadata:
+  name: router
+spec:
+  click: |
+    in :: FromDevice(eth0) -> c :: Counter -> q :: Queue -> out :: ToDevice(eth1);
+  ports:
+  - name: eth0
+    node:
+      interface: eth0
+  - name: eth1
+    node:
+      interface: eth1
+  subFunctions:
+  - elements:
+    - c
+    name: count"
+        );
+    }
+
+    #[test]
+    fn a_part_of_unknown_elements_is_refused() {
+        let error = compiled(TEXT, &[("count", &["nosuch"])]).expect_err("refused");
+        assert_eq!((error.exit_status(), error.is_told()), (1, true));
+    }
+
+    #[test]
+    fn a_new_cut_keeps_the_placement_of_a_part_with_the_same_name() {
+        let mut function: AtomicFunction = serde_yaml::from_str(
+            "{apiVersion: atomicnf.dev/v1alpha1, kind: AtomicFunction, metadata: {name: a}, spec: {click: x,
+              subFunctions: [{name: p, elements: [a], placement: {nodeSelector: {x: y}}}]}}",
+        )
+        .expect("a manifest");
+        recut(&mut function, &[("p".into(), vec!["b".into()]), ("q".into(), vec!["c".into()])]);
+        let subs = &function.spec.sub_functions;
+        assert_eq!((subs[0].elements[0].as_str(), subs[0].placement.is_some()), ("b", true));
+        assert_eq!((subs[1].elements[0].as_str(), subs[1].placement.is_some()), ("c", false));
+    }
+
+    #[test]
+    fn each_part_gets_a_file_and_the_links_a_map() {
+        let (function, cut) = compiled(TEXT, &[("count", &["c"])]).expect("a cut");
+        let dir = std::env::temp_dir().join(format!("kubectl-anf-cut-{}", std::process::id()));
+        write_parts(&dir, &function, &cut).expect("written");
+        let read = |name: &str| std::fs::read_to_string(dir.join(name)).expect(name);
+        assert!(read("count.click").contains("c :: Counter"));
+        assert!(read("main.click").contains("FromDevice(eth0)"));
+        assert!(read("links.yaml").contains("fromPart: main"));
+        std::fs::remove_dir_all(&dir).expect("removed");
+    }
+}

@@ -1,0 +1,65 @@
+//! "Did you mean": the nearest of some names to one that does not exist.
+
+/// The candidate that `name` is probably a slip of, if any is near enough.
+pub(crate) fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let allowed = (name.chars().count() / 3).max(1);
+    candidates
+        .into_iter()
+        .map(|candidate| (distance(name, candidate), candidate))
+        .filter(|(distance, candidate)| *distance <= allowed || begins(candidate, name))
+        .min()
+        .map(|(_, candidate)| candidate)
+}
+
+/// ` Did you mean "x"?`, or what there is, or nothing.
+pub(crate) fn hint<'a>(name: &str, candidates: &[&'a str]) -> String {
+    match nearest(name, candidates.iter().copied()) {
+        Some(candidate) => format!("; did you mean \"{candidate}\"?"),
+        None if candidates.is_empty() => String::new(),
+        None => format!("; there is {}", candidates.join(", ")),
+    }
+}
+
+fn begins(candidate: &str, name: &str) -> bool {
+    name.len() >= 3 && candidate.starts_with(name)
+}
+
+/// Insertions, deletions, replacements and swaps of neighbours that lead from one word to the other.
+fn distance(a: &str, b: &str) -> usize {
+    let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
+    let mut before: Vec<usize> = vec![0; b.len() + 1];
+    let mut last: Vec<usize> = (0..=b.len()).collect();
+    for i in 1..=a.len() {
+        let mut row = vec![i; b.len() + 1];
+        for j in 1..=b.len() {
+            let replaced = last[j - 1] + usize::from(a[i - 1] != b[j - 1]);
+            row[j] = replaced.min(last[j] + 1).min(row[j - 1] + 1);
+            if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
+                row[j] = row[j].min(before[j - 2] + 1);
+            }
+        }
+        before = std::mem::replace(&mut last, row);
+    }
+    last[b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slip_is_recognised_and_a_different_word_is_not() {
+        let names = ["edge-nat", "monitor", "core-router"];
+        assert_eq!(nearest("edge-nta", names), Some("edge-nat"));
+        assert_eq!(nearest("monitr", names), Some("monitor"));
+        assert_eq!(nearest("core", names), Some("core-router"));
+        assert_eq!(nearest("firewall", names), None);
+    }
+
+    #[test]
+    fn without_a_near_name_the_hint_says_what_there_is() {
+        assert_eq!(hint("egres", &["classify", "egress"]), "; did you mean \"egress\"?");
+        assert_eq!(hint("zzz", &["classify", "egress"]), "; there is classify, egress");
+        assert_eq!(hint("zzz", &[]), "");
+    }
+}
