@@ -12,6 +12,12 @@ pub mod elements;
 pub mod engine;
 pub mod packet;
 pub mod registry;
+pub mod control;
+pub mod handover;
+pub mod link;
+pub mod manifest;
+pub mod store;
 pub mod state;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
+pub mod wire;

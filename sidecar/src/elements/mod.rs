@@ -2,8 +2,23 @@
 
 use crate::element::Descriptor;
 
+pub mod annotation;
 pub mod basic;
+pub mod classify;
 pub mod control;
+pub mod length;
+pub mod nat;
+pub mod queue;
+pub mod source;
 
 /// All groups, in the order of the reference.
-pub static GROUPS: &[&[&Descriptor]] = &[basic::GROUP, control::GROUP];
+pub static GROUPS: &[&[&Descriptor]] = &[
+    basic::GROUP,
+    source::GROUP,
+    control::GROUP,
+    queue::GROUP,
+    annotation::GROUP,
+    length::GROUP,
+    classify::GROUP,
+    nat::GROUP,
+];

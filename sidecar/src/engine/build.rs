@@ -16,6 +16,18 @@ use crate::element::Descriptor;
 use crate::registry::Registry;
 
 impl Router {
+    /// Configures all elements of `graph` and throws them away: opens nothing and starts nothing. What admission and
+    /// lint use.
+    pub fn check(graph: &SettledGraph, registry: &Registry) -> Result<(), Diagnostics> {
+        let mut problems = Vec::new();
+        let names = crate::elements::control::define_names(&graph.flat).unwrap_or_else(|found| {
+            problems.extend(found);
+            Names::new()
+        });
+        configure(graph, registry, &names, &mut problems);
+        if problems.is_empty() { Ok(()) } else { Err(Diagnostics(problems)) }
+    }
+
     /// Configures and initialises all elements of `graph`. All configuration errors are reported together.
     pub fn build(graph: &SettledGraph, registry: &Registry, env: &mut Env) -> Result<Self, Diagnostics> {
         let mut problems = Vec::new();

@@ -6,6 +6,7 @@
 
 mod batch;
 mod buffer;
+mod record;
 
 pub use batch::{BATCH, Batch};
 pub use buffer::{Anno, HEADROOM, MAX_LENGTH, POOLED_BYTES, Packet, PacketType};

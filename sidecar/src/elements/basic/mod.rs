@@ -1,17 +1,29 @@
 //! Elements that any configuration uses: sinks, counters, copies, switches.
 
-use crate::element::Descriptor;
+use crate::config::Value;
+use crate::element::{Descriptor, HandlerError};
 
 mod counter;
 mod discard;
+mod idle;
+mod null;
+mod print;
+mod pull_tee;
+mod switch;
 mod tee;
 
-use crate::config::Value;
-use crate::element::HandlerError;
+pub(super) static GROUP: &[&Descriptor] = &[
+    &counter::DESCRIPTOR,
+    &discard::DESCRIPTOR,
+    &idle::DESCRIPTOR,
+    &null::DESCRIPTOR,
+    &print::DESCRIPTOR,
+    &pull_tee::DESCRIPTOR,
+    &switch::DESCRIPTOR,
+    &tee::DESCRIPTOR,
+];
 
 /// Parses the value of a write handler.
 pub(crate) fn parse_handler<T: Value>(value: &str) -> Result<T, HandlerError> {
     T::parse_plain(value).map_err(HandlerError::Refused)
 }
-
-pub(super) static GROUP: &[&Descriptor] = &[&counter::DESCRIPTOR, &discard::DESCRIPTOR, &tee::DESCRIPTOR];

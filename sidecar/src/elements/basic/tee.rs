@@ -16,7 +16,9 @@ struct Tee;
 
 fn build(args: &Args<'_>) -> Result<Box<dyn Element>, ConfigError> {
     match args.get::<usize>("N")? {
-        Some(n) if n != args.outputs() => Err(format!("{n} outputs implies {n} arms").into()),
+        Some(n) if n != args.outputs() => {
+            Err(format!("{n} outputs wanted, {} connected", args.outputs()).into())
+        }
         _ => Ok(Box::new(Tee)),
     }
 }

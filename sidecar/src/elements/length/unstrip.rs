@@ -1,0 +1,30 @@
+//! Unstrip: gives back bytes at the front of packets, as they were before Strip.
+
+use crate::element::{Arg, Args, ConfigError, Cx, Descriptor, Element, Packet};
+use crate::packet::MAX_LENGTH;
+
+pub(super) static DESCRIPTOR: Descriptor = Descriptor {
+    class: "Unstrip",
+    summary: "unstrips bytes from front of packets",
+    args: &[Arg::required("LENGTH", "unsigned", "how many bytes")],
+    build,
+    ..Descriptor::BASE
+};
+
+struct Unstrip(usize);
+
+fn build(args: &Args<'_>) -> Result<Box<dyn Element>, ConfigError> {
+    let length: usize = args.need("LENGTH")?;
+    if length > MAX_LENGTH / 2 {
+        return Err(format!("LENGTH: maximum is {}", MAX_LENGTH / 2).into());
+    }
+    Ok(Box::new(Unstrip(length)))
+}
+
+impl Element for Unstrip {
+    #[inline]
+    fn action(&mut self, _cx: &mut Cx<'_>, mut packet: Packet) -> Option<Packet> {
+        packet.grow_front(self.0);
+        Some(packet)
+    }
+}

@@ -1,0 +1,162 @@
+//! Unqueue: pulls packets as fast as it can and pushes them on. It sleeps while there is nothing to pull.
+
+use crate::element::{
+    Arg, Args, Batch, ConfigError, Cx, Descriptor, Element, Handler, HandlerError, StateKind,
+};
+use crate::elements::basic::parse_handler;
+use crate::packet::BATCH;
+use crate::state::{Reader, Schema, StateError, Stateful, Writer};
+
+pub(super) static DESCRIPTOR: Descriptor = Descriptor {
+    class: "Unqueue",
+    summary: "pull-to-push converter",
+    processing: "l/h",
+    args: &[
+        Arg::optional(
+            "BURST",
+            "integer",
+            "1",
+            "packets moved each time it runs; negative: as many as there are",
+        ),
+        Arg::keyword("ACTIVE", "bool", "true", "whether it moves packets"),
+        Arg::keyword("LIMIT", "integer", "-1", "packets moved in all; negative: no limit"),
+    ],
+    handlers: &[
+        Handler::read("count", "packets moved"),
+        Handler::write("reset", "sets count to 0"),
+        Handler::both("active", "whether it moves packets"),
+        Handler::both("burst", "packets moved each time it runs"),
+        Handler::both("limit", "packets moved in all"),
+    ],
+    state: StateKind::Small,
+    build,
+    ..Descriptor::BASE
+};
+
+struct Unqueue {
+    burst: i64,
+    limit: i64,
+    active: bool,
+    count: u64,
+}
+
+fn build(args: &Args<'_>) -> Result<Box<dyn Element>, ConfigError> {
+    Ok(Box::new(Unqueue {
+        burst: args.or("BURST", 1)?,
+        limit: args.or("LIMIT", -1)?,
+        active: args.or("ACTIVE", true)?,
+        count: 0,
+    }))
+}
+
+impl Unqueue {
+    /// How many packets it may move now.
+    fn allowance(&self) -> usize {
+        let burst = usize::try_from(self.burst).ok().filter(|b| *b > 0).unwrap_or(usize::MAX);
+        let left = u64::try_from(self.limit).map_or(u64::MAX, |limit| limit.saturating_sub(self.count));
+        burst.min(usize::try_from(left).unwrap_or(usize::MAX))
+    }
+}
+
+impl Element for Unqueue {
+    fn start(&mut self, cx: &mut Cx<'_>) {
+        cx.schedule();
+    }
+
+    fn task(&mut self, cx: &mut Cx<'_>, batch: &mut Batch) -> bool {
+        if !self.active {
+            return false;
+        }
+        let mut left = self.allowance();
+        let mut moved = false;
+        while left > 0 {
+            cx.pull(0, batch, left);
+            let count = batch.len();
+            self.count += count as u64;
+            moved |= count > 0;
+            left -= count.min(left);
+            if count == 0 {
+                return moved; // Asleep until the queue upstream wakes it.
+            }
+            if left == 0 || count < BATCH {
+                break;
+            }
+            cx.emit_all(0, batch);
+        }
+        if moved {
+            cx.schedule();
+        }
+        moved
+    }
+
+    fn read(&mut self, _cx: &mut Cx<'_>, handler: &str, _param: &str) -> Result<String, HandlerError> {
+        match handler {
+            "count" => Ok(self.count.to_string()),
+            "active" => Ok(self.active.to_string()),
+            "burst" => Ok(self.burst.to_string()),
+            "limit" => Ok(self.limit.to_string()),
+            other => Err(HandlerError::NoHandler(other.to_owned())),
+        }
+    }
+
+    fn write(&mut self, cx: &mut Cx<'_>, handler: &str, value: &str) -> Result<(), HandlerError> {
+        match handler {
+            "reset" => self.count = 0,
+            "active" => self.active = parse_handler(value)?,
+            "burst" => self.burst = parse_handler(value)?,
+            "limit" => self.limit = parse_handler(value)?,
+            other => return Err(HandlerError::NoHandler(other.to_owned())),
+        }
+        cx.schedule();
+        Ok(())
+    }
+
+    fn stateful(&mut self) -> Option<&mut dyn Stateful> {
+        Some(self)
+    }
+}
+
+impl Stateful for Unqueue {
+    fn schema(&self) -> Schema {
+        Schema { name: "unqueue", version: 1 }
+    }
+
+    fn save(&self, w: &mut Writer) {
+        w.put_u64(self.count);
+    }
+
+    fn restore(&mut self, r: &mut Reader<'_>) -> Result<(), StateError> {
+        self.count = r.get_u64()?;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::Bench;
+
+    #[test]
+    fn it_sleeps_on_an_empty_queue_and_wakes_with_the_next_packet() {
+        let mut bench = Bench::new("in :: TestIn -> Queue -> Null -> uq :: Unqueue -> out :: TestOut;");
+        bench.settle(5);
+        assert!(!bench.pass().ready);
+        bench.push("in", b"x");
+        assert!(bench.pass().worked);
+        assert_eq!(bench.take("out"), [b"x"]);
+        bench.settle(5);
+        assert!(!bench.pass().ready);
+    }
+
+    #[test]
+    fn a_burst_is_moved_in_one_go_and_the_limit_holds() {
+        let text = "in :: TestIn -> Queue -> uq :: Unqueue(3, LIMIT 5) -> out :: TestOut;";
+        let mut bench = Bench::new(text);
+        for n in 0..9 {
+            bench.push("in", &[n]);
+        }
+        bench.pass();
+        assert_eq!(bench.take("out").len(), 3);
+        bench.settle(9);
+        assert_eq!((bench.take("out").len(), bench.read("uq", "count")), (2, "5".into()));
+    }
+}
