@@ -6,9 +6,11 @@
 
 mod ast;
 mod catalog;
+mod compose;
 pub mod config;
 mod cut;
 mod diagnostic;
+pub mod draw;
 mod flatten;
 mod graph;
 mod hash;
@@ -21,6 +23,7 @@ mod suggest;
 
 pub use ast::Ast;
 pub use catalog::{Annotations, Catalog, ClassInfo};
+pub use compose::{Composed, SubEdge, SubText, compose};
 pub use cut::{Cut, CutEdge, MAIN, Part, PartSpec, cut};
 pub use diagnostic::{Diagnostic, Diagnostics, Place, Pos, Severity};
 pub use flatten::flatten;

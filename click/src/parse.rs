@@ -16,13 +16,28 @@ use crate::limits;
 /// # Errors
 /// Every syntax error of the text, with its place.
 pub fn parse(file: &str, text: &str) -> Result<Ast, Diagnostics> {
+    read(file, text, Within::File)
+}
+
+/// Reads the inside of a compound element that has no parameters: a text of its own that may use `input` and
+/// `output`.
+pub(crate) fn parse_body(file: &str, text: &str) -> Result<Ast, Diagnostics> {
+    read(file, text, Within::Compound)
+}
+
+fn read(file: &str, text: &str, within: Within) -> Result<Ast, Diagnostics> {
     if text.len() > limits::TEXT_BYTES {
         let place = Place { file: file.into(), pos: Pos::default() };
         let message = format!("the text has {} bytes; at most {} are read", text.len(), limits::TEXT_BYTES);
         return Err(Diagnostic::error(&place, message).into());
     }
     let mut parser = Parser { lexer: Lexer::new(file, text), depth: 0, ports: 0 };
-    let statements = parser.statements(Within::File);
+    let statements = parser.statements(within);
+    // A body must not close what it does not open.
+    if *parser.lexer.peek() != Token::End {
+        let (token, place) = parser.lexer.next();
+        parser.syntax_error(&token, &place);
+    }
     parser.lexer.report.finish(Ast { file: file.into(), statements })
 }
 

@@ -12,7 +12,7 @@ use crate::config::{self, TooLarge, Variables};
 /// Bytes of one value.
 const VALUE_BYTES: usize = 1 << 20;
 /// How deep a value may lead to other values.
-const DEEPEST_VALUE: usize = 32;
+const DEEPEST_VALUE: usize = 128;
 
 pub(super) struct Environment {
     depth: usize,

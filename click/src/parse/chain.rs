@@ -76,11 +76,8 @@ impl Parser<'_> {
     /// Elements separated by commas.
     fn stage(&mut self, within: Within, first: bool) -> Vec<Reference> {
         let mut stage: Vec<Reference> = Vec::new();
-        loop {
-            match self.reference(within, first, stage.is_empty()) {
-                Some(reference) => stage.push(reference),
-                None => break,
-            }
+        while let Some(reference) = self.reference(within, first, stage.is_empty()) {
+            stage.push(reference);
             if !self.take(&Token::Other(',')) {
                 break;
             }

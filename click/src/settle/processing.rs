@@ -1,7 +1,7 @@
 //! Push and pull. Ports with a fixed letter spread it along connections and, where a class is agnostic, along
 //! its flow code from port to port, until nothing changes; what nothing reaches is push, as in Click.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{HashMap, HashSet, VecDeque};
 
 use super::Mode;
 use super::classes::PortCounts;
@@ -73,7 +73,8 @@ fn pairs(flat: &FlatGraph, classes: &[ClassInfo], inputs: &Letters, outputs: &Le
     pairs
 }
 
-/// A work list over ports: each port gets its letter once.
+/// A work list over ports: each port gets its letter once, from the nearest port that has one, so that a
+/// conflict is reported where it is and not at the far end.
 fn spread(pairs: &[Pair], inputs: &mut Letters, outputs: &mut Letters) {
     let mut of_output: HashMap<PortRef, Vec<PortRef>> = HashMap::new();
     let mut of_input: HashMap<PortRef, Vec<PortRef>> = HashMap::new();
@@ -89,9 +90,9 @@ fn spread(pairs: &[Pair], inputs: &mut Letters, outputs: &mut Letters) {
         }
         ports
     };
-    let mut open = settled(inputs, false);
+    let mut open = VecDeque::from(settled(inputs, false));
     open.extend(settled(outputs, true));
-    while let Some((is_output, port)) = open.pop() {
+    while let Some((is_output, port)) = open.pop_front() {
         let (from, to, pairs) = if is_output {
             (&*outputs, &mut *inputs, &of_output)
         } else {
@@ -102,7 +103,7 @@ fn spread(pairs: &[Pair], inputs: &mut Letters, outputs: &mut Letters) {
             let theirs = &mut to[other.element.index()][other.port as usize];
             if *theirs == Letter::Agnostic {
                 *theirs = letter;
-                open.push((!is_output, *other));
+                open.push_back((!is_output, *other));
             }
         }
     }
