@@ -19,10 +19,8 @@ pub const LABEL_ROLE: &str = "atomicnf.dev/role";
 pub const LABEL_MIGRATION: &str = "atomicnf.dev/migration";
 /// Label of a migration made for one piece of another: that one's name.
 pub const LABEL_PARENT: &str = "atomicnf.dev/parent";
-/// Annotation of a pod: hash of the graph that it runs.
-pub const ANNOTATION_GRAPH_HASH: &str = "atomicnf.dev/graph-hash";
-/// Annotation of a function: the last Click text and cut that were accepted, which the pods run while a later one is invalid.
-pub const ANNOTATION_LAST_GOOD: &str = "atomicnf.dev/last-good-graph";
+/// Annotation of a pod: hash of the manifest that it runs.
+pub const ANNOTATION_MANIFEST: &str = "atomicnf.dev/manifest-hash";
 
 /// Role of the pod that runs the sub-function.
 pub const ROLE_OWNER: &str = "owner";

@@ -1,1 +1,23 @@
-//! See the crate description.
+//! The AtomicNF operator: it turns AtomicFunctions into pods and FunctionMigrations into handovers.
+//!
+//! Two controllers, each a folder: [`function`] and [`migration`]. Their middle is pure (what should exist, what comes
+//! next); only the first and the last stages hold a client. No packet passes through here, and no packet waits for
+//! what is decided here: with the operator dead, functions forward and a handover under way finishes by itself.
+
+pub mod clients;
+pub mod conditions;
+pub mod error;
+pub mod events;
+pub mod function;
+pub mod graph;
+pub mod leader;
+pub mod metrics;
+pub mod migration;
+pub mod names;
+pub mod nodes;
+pub mod pods;
+pub mod serve;
+pub mod settings;
+pub mod sidecars;
+
+pub use error::{Error, Result};
