@@ -23,6 +23,7 @@ make_daemon_netns() {
   # After a reboot the mount point may be left without its namespace.
   in_daemon_netns true 2>/dev/null || rm -f "$DAEMON_NETNS_PATH"
   if [ ! -e "$DAEMON_NETNS_PATH" ]; then
+    ip link delete "$MACHINE_LINK" 2>/dev/null || true # a namespace dies slowly
     ip netns add "$DAEMON_NETNS"
     ip link add "$MACHINE_LINK" type veth peer name eth0 netns "$DAEMON_NETNS"
     ip -n "$DAEMON_NETNS" address add "$DAEMON_ADDRESS/30" dev eth0
@@ -42,7 +43,7 @@ make_daemon_netns() {
 # The path of the runc wrapper, built if need be (why it exists: runc-caps/main.go).
 runc_wrapper() {
   local folder name=runc-caps
-  folder=runc-caps-$(input_key "$HERE/docker/runc-caps")
+  folder=runc-caps-$(input_key docker/runc-caps)
   if [ ! -x "$PROGRAMS/$folder/$name" ]; then
     (cd "$HERE/docker/runc-caps" && go_build -ldflags '-s -w' -o "$CACHE/$name.new" .)
     publish "$CACHE/$name.new" "$folder" "$name"
@@ -116,5 +117,6 @@ stop_private_docker() {
       [ "$waited" -lt 150 ] || die "the Docker daemon (process $pid) does not stop; see $DAEMON_DATA/log"
     done
   fi
+  ip link delete "$MACHINE_LINK" 2>/dev/null || true
   ip netns delete "$DAEMON_NETNS" 2>/dev/null || true
 }

@@ -156,23 +156,21 @@ want_redis_image() {
   : >"$mark"
 }
 
-# node_lacks NODE IMAGE: by content, since a tag can be given to another image.
-node_lacks() {
-  local id
-  id=$(docker image inspect -f '{{.Id}}' "$2")
-  ! docker exec "$1" crictl inspecti "$2" 2>/dev/null | grep -q "\"$id\""
+# missing_images IMAGE...: those that a node lacks, by content, since a tag can move to another.
+missing_images() {
+  local node image there
+  for node in $(cluster_nodes); do
+    # shellcheck disable=SC2016 # for the shell in the node
+    there=$(docker exec "$node" sh -c 'for image; do crictl inspecti "$image"; done' - "$@" 2>/dev/null) || true
+    for image in "$@"; do
+      grep -qF "\"$(docker image inspect -f '{{.Id}}' "$image")\"" <<<"$there" || echo "$image"
+    done
+  done | sort -u
 }
 
 load_missing() {
-  local image node missing=()
-  for image in "$@"; do
-    for node in $(cluster_nodes); do
-      if node_lacks "$node" "$image"; then
-        missing+=("$image")
-        break
-      fi
-    done
-  done
+  local missing
+  mapfile -t missing < <(missing_images "$@")
   [ ${#missing[@]} -eq 0 ] ||
     step "load ${#missing[@]} image(s) into the nodes" kind load docker-image --name "$ANF_CLUSTER" "${missing[@]}"
 }

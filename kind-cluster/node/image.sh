@@ -4,7 +4,7 @@
 
 node_image_key() {
   {
-    input_key "$HERE/node" "$HERE/pod-network" "$HERE/images/archive.py" "$HERE/images/scratch.sh" "$HERE/versions.sh"
+    input_key node pod-network images/archive.py images/scratch.sh versions.sh
     kubernetes_folder
     coredns_folder
   } | sha256sum | cut -c1-12

@@ -6,9 +6,10 @@
 PROGRAMS=$CACHE/programs
 KUBERNETES_PROGRAMS=(kubelet kube-apiserver kube-controller-manager kube-scheduler kube-proxy kubeadm kubectl)
 
-# input_key FILE|FOLDER...: twelve digits that change when a name or a content changes.
+# input_key FILE|FOLDER...: twelve digits that change when a name or a content changes; the names,
+# relative to this folder, are the same in every checkout.
 input_key() {
-  find "$@" -type f -print0 | LC_ALL=C sort -z | xargs -0 sha256sum | sha256sum | cut -c1-12
+  (cd "$HERE" && find "$@" -type f -print0 | LC_ALL=C sort -z | xargs -0 sha256sum | sha256sum | cut -c1-12)
 }
 
 go_build() { CGO_ENABLED=0 GOFLAGS=-buildvcs=false GOWORK=off nice -n 10 go build -trimpath "$@"; }
@@ -37,7 +38,7 @@ want_tool() {
   link_current "$1-$3" "$1"
 }
 
-kubernetes_folder() { echo "kubernetes-$KUBERNETES_VERSION-$(input_key "$HERE/programs/kubernetes")"; }
+kubernetes_folder() { echo "kubernetes-$KUBERNETES_VERSION-$(input_key programs/kubernetes)"; }
 
 # The version is stamped in as the release builds do; kubeadm refuses to work without it.
 kubernetes_ldflags() {
@@ -73,7 +74,7 @@ want_client_programs() {
   command -v kubectl >/dev/null || want_kubernetes kubectl
 }
 
-coredns_folder() { echo "coredns-$COREDNS_VERSION-$(input_key "$HERE/programs/coredns")"; }
+coredns_folder() { echo "coredns-$COREDNS_VERSION-$(input_key programs/coredns)"; }
 
 build_coredns() {
   local work
