@@ -161,7 +161,7 @@ spec:
 
     #[test]
     fn a_text_that_does_not_parse_is_reported_with_its_place() {
-        let error = Example::parse("f.yaml", &FUNCTION.replace("-> out", "=> out")).unwrap_err();
+        let error = Example::parse("f.yaml", &FUNCTION.replace("-> out", "-> -> out")).unwrap_err();
         assert!(error.to_string().contains("f.yaml:1:"), "{error}");
     }
 }
