@@ -1,0 +1,685 @@
+//! The decision program that patterns compile to: a graph of word tests without cycles, entered at the first rule.
+//!
+//! Every step goes to a node with a lower number or to an output, so a packet is decided after at most as many steps as
+//! there are nodes. A test that cannot be made, because the packet ends before its word, fails.
+
+use hashbrown::HashMap;
+
+use super::ip_expression::{Compare, Expression, NEAR_WORDS, Test};
+use crate::wire::Ipv4;
+
+/// Where a step leads: a node, or an output when the top bit is set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct Target(u32);
+
+const OUTPUT: u32 = 1 << 31;
+/// The output of packets that no rule takes, and of rules that drop.
+pub(super) const DROP: u32 = OUTPUT - 1;
+/// Nodes a program may have: a bound on what a text can make.
+const MAX_NODES: usize = 1 << 18;
+/// Facts kept for each node while jumps are shortened.
+const MAX_FACTS: usize = 64;
+
+impl Target {
+    fn output(port: u32) -> Self {
+        Self(OUTPUT | port)
+    }
+
+    fn node(self) -> Option<usize> {
+        (self.0 & OUTPUT == 0).then_some(self.0 as usize)
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct Node {
+    test: Test,
+    yes: Target,
+    no: Target,
+}
+
+/// A compiled list of rules.
+#[derive(Debug, Clone)]
+pub(super) struct Program {
+    nodes: Vec<Node>,
+    entry: Target,
+    /// Whether all tests look at near words only.
+    near: bool,
+}
+
+/// The words of one packet.
+struct Words<'a> {
+    near: [u32; NEAR_WORDS],
+    /// Near words that the packet really has, bit by bit.
+    present: u32,
+    header: &'a [u8],
+    transport: &'a [u8],
+}
+
+impl<'a> Words<'a> {
+    /// The words of the packet whose IP header is at the start of `bytes`.
+    #[inline]
+    fn load(bytes: &'a [u8]) -> Option<Self> {
+        let fixed = bytes.first_chunk::<20>()?;
+        let (ip, _) = Ipv4::parse(bytes)?;
+        let header_length = ip.header_length().max(20);
+        let end = ip.total_length().clamp(20, bytes.len());
+        let header = bytes.get(..header_length).unwrap_or(bytes);
+        let transport = bytes.get(header_length..end).unwrap_or(&[]);
+        let mut near = [0; NEAR_WORDS];
+        for (at, word) in fixed.chunks_exact(4).enumerate() {
+            near[at] = u32::from_be_bytes([word[0], word[1], word[2], word[3]]);
+        }
+        let mut present = (1 << NEAR_WORDS) - 1;
+        if let Some(first) = transport.first_chunk::<20>() {
+            for (at, word) in first.chunks_exact(4).enumerate() {
+                near[5 + at] = u32::from_be_bytes([word[0], word[1], word[2], word[3]]);
+            }
+        } else {
+            present = 0x1f | Self::load_short(transport, &mut near);
+        }
+        Some(Self { near, present, header, transport })
+    }
+
+    /// The words of a transport header that is shorter than 20 bytes; returns which are there.
+    fn load_short(transport: &[u8], near: &mut [u32; NEAR_WORDS]) -> u32 {
+        let mut present = 0;
+        for (at, word) in transport.chunks_exact(4).enumerate().take(5) {
+            near[5 + at] = u32::from_be_bytes([word[0], word[1], word[2], word[3]]);
+            present |= 1 << (5 + at);
+        }
+        present
+    }
+
+    #[inline(always)]
+    fn passes(&self, test: &Test) -> bool {
+        let word = match test.word.near() {
+            Some(at) => {
+                if self.present >> at & 1 == 0 {
+                    return false;
+                }
+                self.near[at]
+            }
+            None => match self.far(test) {
+                Some(word) => word,
+                None => return false,
+            },
+        };
+        match test.compare {
+            Compare::Equal => word & test.mask == test.value,
+            Compare::Greater => word & test.mask > test.value,
+        }
+    }
+
+    /// A word outside of the near ones. Of a word that the packet ends in, the bytes that the mask needs must be there.
+    #[cold]
+    fn far(&self, test: &Test) -> Option<u32> {
+        let (in_transport, offset) = test.word.far();
+        let bytes = if in_transport { self.transport } else { self.header };
+        let rest = bytes.get(offset..)?;
+        let needed = 4 - (test.mask.trailing_zeros() / 8) as usize;
+        if rest.len() < needed {
+            return None;
+        }
+        let mut word = [0; 4];
+        let count = rest.len().min(4);
+        word[..count].copy_from_slice(&rest[..count]);
+        Some(u32::from_be_bytes(word))
+    }
+}
+
+impl Program {
+    /// Compiles rules: the first whose expression holds sends the packet to its output ([`DROP`] drops it).
+    pub(super) fn compile(rules: &[(Expression, u32)]) -> Result<Self, String> {
+        let mut builder = Builder { nodes: Vec::new(), known: HashMap::new() };
+        let mut entry = Target::output(DROP);
+        for (expression, output) in rules.iter().rev() {
+            entry = builder.build(expression, Target::output(*output), entry)?;
+        }
+        let mut program = Self { nodes: builder.nodes, entry, near: true };
+        program.shorten();
+        program.shorten();
+        program.remove_unreachable();
+        program.near = program.nodes.iter().all(|node| node.test.word.near().is_some());
+        Ok(program)
+    }
+
+    /// The output for the packet whose IP header is at the start of `bytes`: `None` when there is no such header,
+    /// [`DROP`] when no rule takes it.
+    #[inline]
+    pub(super) fn decide(&self, bytes: &[u8]) -> Option<u32> {
+        let words = Words::load(bytes)?;
+        let all_present = words.present == (1 << NEAR_WORDS) - 1;
+        Some(if self.near && all_present { self.run_near(&words.near) } else { self.run(&words) })
+    }
+
+    fn run(&self, words: &Words<'_>) -> u32 {
+        let mut target = self.entry;
+        while let Some(node) = target.node().and_then(|at| self.nodes.get(at)) {
+            target = if words.passes(&node.test) { node.yes } else { node.no };
+        }
+        target.0 & !OUTPUT
+    }
+
+    /// As `run`, when every test finds its word among the near ones.
+    #[inline]
+    fn run_near(&self, words: &[u32; NEAR_WORDS]) -> u32 {
+        let mut target = self.entry;
+        while let Some(node) = target.node().and_then(|at| self.nodes.get(at)) {
+            let test = &node.test;
+            let word = test.word.near().map_or(0, |at| words[at]) & test.mask;
+            let passes = match test.compare {
+                Compare::Equal => word == test.value,
+                Compare::Greater => word > test.value,
+            };
+            target = if passes { node.yes } else { node.no };
+        }
+        target.0 & !OUTPUT
+    }
+
+    /// Outputs that some packet may reach.
+    #[cfg(test)]
+    fn reachable_outputs(&self) -> Vec<u32> {
+        let targets = self.nodes.iter().flat_map(|node| [node.yes, node.no]).chain([self.entry]);
+        let mut outputs: Vec<_> = targets.filter(|t| t.node().is_none()).map(|t| t.0 & !OUTPUT).collect();
+        outputs.sort_unstable();
+        outputs.dedup();
+        outputs
+    }
+
+    /// Lets each jump skip the tests whose outcome is known there.
+    fn shorten(&mut self) {
+        let mut incoming: Vec<Option<Facts>> = vec![None; self.nodes.len()];
+        if let Some(at) = self.entry.node() {
+            incoming[at] = Some(Facts::default());
+        }
+        for at in (0..self.nodes.len()).rev() {
+            let Some(facts) = incoming[at].take() else { continue };
+            for outcome in [true, false] {
+                let known = facts.with(self.nodes[at].test, outcome);
+                let mut target = if outcome { self.nodes[at].yes } else { self.nodes[at].no };
+                while let Some(next) = target.node() {
+                    match known.decide(&self.nodes[next].test) {
+                        Some(true) => target = self.nodes[next].yes,
+                        Some(false) => target = self.nodes[next].no,
+                        None => break,
+                    }
+                }
+                let node = &mut self.nodes[at];
+                *(if outcome { &mut node.yes } else { &mut node.no }) = target;
+                if let Some(next) = target.node() {
+                    incoming[next] = Some(match incoming[next].take() {
+                        None => known,
+                        Some(others) => others.intersect(&known),
+                    });
+                }
+            }
+        }
+        // A node that decides nothing is skipped. Children come first, so one pass is enough.
+        let mut same: Vec<Target> = Vec::with_capacity(self.nodes.len());
+        for at in 0..self.nodes.len() {
+            let follow = |t: Target| t.node().map_or(t, |n| same[n]);
+            let (yes, no) = (follow(self.nodes[at].yes), follow(self.nodes[at].no));
+            self.nodes[at].yes = yes;
+            self.nodes[at].no = no;
+            same.push(if yes == no { yes } else { Target(at as u32) });
+        }
+        self.entry = self.entry.node().map_or(self.entry, |at| same[at]);
+    }
+
+    fn remove_unreachable(&mut self) {
+        let mut reached = vec![false; self.nodes.len()];
+        if let Some(at) = self.entry.node() {
+            reached[at] = true;
+        }
+        for at in (0..self.nodes.len()).rev().filter(|at| self.entry.node().is_some_and(|e| *at <= e)) {
+            if reached[at] {
+                for next in [self.nodes[at].yes, self.nodes[at].no].into_iter().filter_map(Target::node) {
+                    reached[next] = true;
+                }
+            }
+        }
+        let mut moved = Vec::with_capacity(self.nodes.len());
+        let mut kept = Vec::new();
+        for (node, keep) in self.nodes.iter().zip(&reached) {
+            moved.push(Target(kept.len() as u32));
+            if *keep {
+                let follow = |t: Target| t.node().map_or(t, |n| moved[n]);
+                kept.push(Node { test: node.test, yes: follow(node.yes), no: follow(node.no) });
+            }
+        }
+        self.entry = self.entry.node().map_or(self.entry, |at| moved[at]);
+        self.nodes = kept;
+    }
+}
+
+/// The handler's text: one line a node, first node first; a target is `step N`, `[N]` or `[X]` for drop.
+impl std::fmt::Display for Program {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let last = self.nodes.len().wrapping_sub(1);
+        let name = |target: Target| match target.node() {
+            Some(at) => format!("step {}", last - at),
+            None if target.0 & !OUTPUT == DROP => "[X]".to_owned(),
+            None => format!("[{}]", target.0 & !OUTPUT),
+        };
+        for (step, node) in self.nodes.iter().rev().enumerate() {
+            let place = match node.test.word.near() {
+                Some(at @ 0..5) => format!("ip[{}:4]", at * 4),
+                Some(at) => format!("transp[{}:4]", (at - 5) * 4),
+                None => match node.test.word.far() {
+                    (true, offset) => format!("transp[{offset}:4]"),
+                    (false, offset) => format!("ip[{offset}:4]"),
+                },
+            };
+            let compare = if node.test.compare == Compare::Equal { "==" } else { ">" };
+            let (mask, value) = (node.test.mask, node.test.value);
+            let (yes, no) = (name(node.yes), name(node.no));
+            writeln!(f, "{step:3}  {place} & {mask:08x} {compare} {value:08x}  yes->{yes}  no->{no}")?;
+        }
+        match self.entry.node() {
+            None => writeln!(f, "all->{}", name(self.entry)),
+            Some(_) => Ok(()),
+        }
+    }
+}
+
+struct Builder {
+    nodes: Vec<Node>,
+    known: HashMap<Node, Target>,
+}
+
+impl Builder {
+    /// The target at which `expression` is decided, going on to `yes` or `no`.
+    fn build(&mut self, expression: &Expression, yes: Target, no: Target) -> Result<Target, String> {
+        match expression {
+            Expression::Constant(value) => Ok(if *value { yes } else { no }),
+            Expression::Not(inner) => self.build(inner, no, yes),
+            Expression::And(terms) => {
+                terms.iter().rev().try_fold(yes, |next, term| self.build(term, next, no))
+            }
+            Expression::Or(terms) => {
+                terms.iter().rev().try_fold(no, |next, term| self.build(term, yes, next))
+            }
+            Expression::If(parts) => {
+                let [condition, first, second] = &**parts;
+                let (first, second) = (self.build(first, yes, no)?, self.build(second, yes, no)?);
+                self.build(condition, first, second)
+            }
+            Expression::Test(test) => self.node(Node { test: *test, yes, no }),
+        }
+    }
+
+    fn node(&mut self, node: Node) -> Result<Target, String> {
+        if node.yes == node.no {
+            return Ok(node.yes);
+        }
+        if let Some(target) = self.known.get(&node) {
+            return Ok(*target);
+        }
+        if self.nodes.len() == MAX_NODES {
+            return Err(format!("patterns need more than {MAX_NODES} tests"));
+        }
+        let target = Target(self.nodes.len() as u32);
+        self.nodes.push(node);
+        self.known.insert(node, target);
+        Ok(target)
+    }
+}
+
+/// Tests whose outcome is known at a place of the program.
+#[derive(Debug, Clone, Default)]
+struct Facts(Vec<(Test, bool)>);
+
+impl Facts {
+    fn with(&self, test: Test, outcome: bool) -> Self {
+        let mut facts = self.0.clone();
+        if facts.len() == MAX_FACTS {
+            facts.remove(0);
+        }
+        facts.push((test, outcome));
+        Self(facts)
+    }
+
+    fn intersect(mut self, other: &Self) -> Self {
+        self.0.retain(|fact| other.0.contains(fact));
+        self
+    }
+
+    fn decide(&self, test: &Test) -> Option<bool> {
+        self.0.iter().rev().find_map(|(fact, outcome)| implied(fact, *outcome, test))
+    }
+}
+
+/// What the outcome of `fact` says about `test`.
+///
+/// A failed test may also mean that the packet is too short for its word. Then every test of that word fails, so that
+/// only conclusions towards "fails" are drawn from a failure.
+fn implied(fact: &Test, outcome: bool, test: &Test) -> Option<bool> {
+    if fact.word != test.word {
+        return None;
+    }
+    if fact == test {
+        return Some(outcome);
+    }
+    match (fact.compare, outcome) {
+        (Compare::Equal, true) => {
+            let common = fact.mask & test.mask;
+            match test.compare {
+                Compare::Equal if fact.value & common != test.value & common => Some(false),
+                Compare::Equal => (common == test.mask).then_some(true),
+                Compare::Greater => (common == test.mask).then_some(fact.value & common > test.value),
+            }
+        }
+        (Compare::Equal, false) => {
+            let narrower = test.compare == Compare::Equal && fact.mask & !test.mask == 0;
+            (narrower && test.value & fact.mask == fact.value).then_some(false)
+        }
+        (Compare::Greater, true) if fact.mask == test.mask => match test.compare {
+            Compare::Greater => (test.value <= fact.value).then_some(true),
+            Compare::Equal => (test.value <= fact.value).then_some(false),
+        },
+        (Compare::Greater, false) if fact.mask == test.mask => (test.value > fact.value).then_some(false),
+        (Compare::Greater, _) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use proptest::prelude::*;
+
+    use super::super::ip_language::{GraphNames, parse};
+    use super::*;
+
+    struct NoNames;
+
+    impl GraphNames for NoNames {
+        fn network(&self, name: &str) -> Option<(Ipv4Addr, Ipv4Addr)> {
+            (name == "inside").then_some((Ipv4Addr::new(10, 0, 0, 0), Ipv4Addr::new(255, 0, 0, 0)))
+        }
+        fn port(&self, name: &str) -> Option<u16> {
+            (name == "game").then_some(4242)
+        }
+    }
+
+    fn program(patterns: &[&str]) -> Program {
+        let rules: Vec<_> =
+            patterns.iter().enumerate().map(|(n, p)| (parse(p, &NoNames).expect(p), n as u32)).collect();
+        Program::compile(&rules).unwrap()
+    }
+
+    fn packet(protocol: u8, source: [u8; 4], destination: [u8; 4], transport: &[u8]) -> Vec<u8> {
+        let length = (20 + transport.len()) as u8;
+        let mut bytes = vec![0x45, 0, 0, length, 0x12, 0x34, 0, 0, 64, protocol, 0, 0];
+        bytes.extend(source);
+        bytes.extend(destination);
+        bytes.extend(transport);
+        bytes
+    }
+
+    fn ports(source: u16, destination: u16) -> Vec<u8> {
+        let mut bytes = [source.to_be_bytes(), destination.to_be_bytes()].concat();
+        bytes.resize(20, 0);
+        bytes
+    }
+
+    fn tcp(source: u16, destination: u16, flags: u8) -> Vec<u8> {
+        let mut transport = ports(source, destination);
+        transport[13] = flags;
+        packet(6, [10, 0, 0, 1], [10, 0, 2, 2], &transport)
+    }
+
+    fn udp(source: u16, destination: u16) -> Vec<u8> {
+        packet(17, [10, 0, 0, 1], [10, 0, 2, 2], &ports(source, destination))
+    }
+
+    fn matches(pattern: &str, bytes: &[u8]) -> bool {
+        program(&[pattern]).decide(bytes) == Some(0)
+    }
+
+    #[test]
+    fn primitives_match_as_the_manual_page_says() {
+        let (syn, dns) = (tcp(1024, 80, 2), udp(5000, 53));
+        for (pattern, on_syn, on_dns) in [
+            ("-", true, true),
+            ("any", true, true),
+            ("true", true, true),
+            ("false", false, false),
+            ("tcp", true, false),
+            ("ip proto udp", false, true),
+            ("ip proto 6", true, false),
+            ("src host 10.0.0.1", true, true),
+            ("dst host 10.0.0.1", false, false),
+            ("host 10.0.0.1", true, true),
+            ("src and dst net 10.0.0.0/8", true, true),
+            ("src or dst host 10.0.2.2", true, true),
+            ("src and dst host 10.0.2.2", false, false),
+            ("src host != 10.0.0.1", false, false),
+            ("10.0.2.0/24", true, true),
+            ("net 10.0.2.0 mask 255.255.255.0", true, true),
+            ("src inside", true, true),
+            ("dst port www", true, false),
+            ("www", true, false),
+            ("dst tcp port 80", true, false),
+            ("udp port 80", false, false),
+            ("src port 5000 or 5001", false, true),
+            ("src port 5001 or 5000", false, true),
+            ("dst port 50-60", false, true),
+            ("dst port game", false, false),
+            ("src port > 1023", true, true),
+            ("src tcp port <= 1024", true, false),
+            ("src tcp port < 1024", false, false),
+            ("src port >= 5000", false, true),
+            ("dst tcp port != 5", true, false),
+            ("!(dst tcp port == 5)", true, true),
+            ("dst udp port & 1 == 1", false, true),
+            ("dst udp port & 1", false, true),
+            ("tcp opt syn", true, false),
+            ("syn", true, false),
+            ("syn ack", false, false),
+            ("syn and not ack", true, false),
+            ("ip ttl 64", true, true),
+            ("ip ttl < 64", false, false),
+            ("ip vers 4 and ip hl 5", true, true),
+            ("ip id 0x1234", true, true),
+            ("ip tos 0 && ip dscp == 0", true, true),
+            ("ip frag", false, false),
+            ("ip unfrag", true, true),
+            ("unfrag", true, true),
+            ("ip ect", false, false),
+            ("ip ce", false, false),
+            ("ip[9] 6", true, false),
+            ("ip[12:4] 0x0a000001", true, true),
+            ("transp[2:2] 80", true, false),
+            ("tcp[13] & 2 == 2", true, false),
+            ("tcp win 0", true, false),
+            ("ip len 40", true, true),
+            ("tcp ? dst port 80 : dst port 53", true, true),
+            ("udp ? dst port 80 : dst port 53", false, false),
+            ("icmp type echo", false, false),
+        ] {
+            assert_eq!((matches(pattern, &syn), matches(pattern, &dns)), (on_syn, on_dns), "{pattern}");
+        }
+    }
+
+    #[test]
+    fn icmp_types_and_fragments_are_told_apart() {
+        let mut ping = packet(1, [1, 2, 3, 4], [5, 6, 7, 8], &[8, 0, 0, 0, 0, 0, 0, 0]);
+        assert!(
+            matches("icmp type echo", &ping)
+                && matches("icmp echo", &ping)
+                && matches("icmp type != 0", &ping)
+        );
+        assert!(!matches("icmp type 3 or 0", &ping) && matches("icmp type 3 or 8", &ping));
+        ping[7] = 9;
+        assert!(!matches("icmp type echo", &ping) && matches("ip frag", &ping) && matches("icmp", &ping));
+    }
+
+    #[test]
+    fn a_test_beyond_the_end_of_the_packet_fails() {
+        let cut = packet(17, [1, 2, 3, 4], [5, 6, 7, 8], &[0, 80]);
+        assert!(!matches("src udp port 80", &cut));
+        assert!(matches("udp and not src udp port 80", &cut));
+        assert!(!matches("udp[6:2] 0", &cut) && !matches("ip[20:4] 0", &cut));
+        assert_eq!(program(&["-"]).decide(&cut[..19]), None);
+    }
+
+    #[test]
+    fn patterns_that_make_no_sense_are_refused_with_the_place() {
+        for bad in [
+            "",
+            "tcp and",
+            "(tcp",
+            "tcp)",
+            "src",
+            "src port",
+            "port 99999",
+            "host 1.2.3",
+            "ip ttl 256",
+            "ip[1:5] 0",
+            "ip[3:2] 0",
+            "gargle",
+            "host 1.2.3.4 > 5",
+            "not",
+            "a ? b",
+            "tcp ? udp",
+            "icmp port 5",
+            "src src host 1.2.3.4",
+            "80",
+            "ip[0",
+            "tcp opt foo",
+            "&",
+            "|",
+            "src tcp",
+            "= 5",
+        ] {
+            assert!(parse(bad, &NoNames).is_err(), "{bad:?} was accepted: {:?}", parse(bad, &NoNames));
+        }
+        let deep = "(".repeat(100_000);
+        assert!(parse(&deep, &NoNames).unwrap_err().contains("nested"));
+        let nots = "! ".repeat(100_000);
+        assert!(parse(&nots, &NoNames).is_err());
+    }
+
+    #[test]
+    fn twenty_rules_are_tried_in_order() {
+        let rules = program(&[
+            "src net 192.168.0.0/16",
+            "dst host 10.0.2.1 and tcp port 22",
+            "dst host 10.0.2.2 and tcp port 80",
+            "tcp opt syn and not tcp opt ack and dst port 25",
+            "src udp port 67 or src udp port 68",
+            "icmp type echo",
+            "-",
+        ]);
+        assert_eq!(rules.decide(&tcp(1, 80, 2)), Some(2));
+        assert_eq!(rules.decide(&tcp(1, 25, 2)), Some(3));
+        assert_eq!(rules.decide(&tcp(1, 25, 0x12)), Some(6));
+        assert_eq!(rules.decide(&udp(68, 67)), Some(4));
+    }
+
+    #[test]
+    fn a_known_test_is_not_repeated() {
+        let rules =
+            program(&["tcp and dst port 1", "tcp and dst port 2", "tcp and dst port 3", "udp and tcp"]);
+        let protocol_tests = rules.nodes.iter().filter(|n| n.test.mask == 0x00ff_0000).count();
+        assert_eq!(protocol_tests, 1, "{rules}");
+        assert!(!rules.reachable_outputs().contains(&3));
+    }
+
+    fn evaluate(expression: &Expression, words: &Words<'_>) -> bool {
+        match expression {
+            Expression::Constant(value) => *value,
+            Expression::Test(test) => words.passes(test),
+            Expression::Not(inner) => !evaluate(inner, words),
+            Expression::And(terms) => terms.iter().all(|t| evaluate(t, words)),
+            Expression::Or(terms) => terms.iter().any(|t| evaluate(t, words)),
+            Expression::If(parts) => {
+                if evaluate(&parts[0], words) {
+                    evaluate(&parts[1], words)
+                } else {
+                    evaluate(&parts[2], words)
+                }
+            }
+        }
+    }
+
+    const PATTERNS: [&str; 16] = [
+        "tcp",
+        "udp port 5",
+        "src port 1-3",
+        "dst port != 2",
+        "src host 0.0.0.1",
+        "net 0.0.0.0/30",
+        "syn",
+        "ip frag",
+        "icmp type echo",
+        "ip ttl > 2",
+        "port & 1",
+        "udp[6:2] 0",
+        "ip hl > 5",
+        "ip[20] 0",
+        "transp[20:2] 1",
+        "not ip proto 6",
+    ];
+
+    fn pattern() -> impl Strategy<Value = String> {
+        prop::sample::select(&PATTERNS[..]).prop_map(str::to_owned).prop_recursive(4, 20, 3, |inner| {
+            prop_oneof![
+                (inner.clone(), inner.clone()).prop_map(|(a, b)| format!("({a}) and ({b})")),
+                (inner.clone(), inner.clone()).prop_map(|(a, b)| format!("({a}) or ({b})")),
+                inner.clone().prop_map(|a| format!("not ({a})")),
+                (inner.clone(), inner.clone(), inner).prop_map(|(a, b, c)| format!("({a}) ? ({b}) : ({c})")),
+            ]
+        })
+    }
+
+    fn small_packet() -> impl Strategy<Value = Vec<u8>> {
+        let protocol = prop::sample::select(vec![1u8, 6, 17, 47]);
+        (protocol, 0u8..4, 0u8..4, 0u8..6, 0u8..6, prop::collection::vec(0u8..9, 0..30), 5u8..8, 0u16..3)
+            .prop_map(|(protocol, source, destination, sport, dport, mut transport, hl, fragment)| {
+                if let [_, a, _, b, ..] = &mut transport[..] {
+                    (*a, *b) = (sport, dport);
+                }
+                let mut bytes = packet(protocol, [0, 0, 0, source], [0, 0, 0, destination], &transport);
+                bytes[0] = 0x40 | hl;
+                bytes[8] = sport;
+                bytes[6..8].copy_from_slice(&fragment.to_be_bytes());
+                bytes
+            })
+    }
+
+    proptest! {
+        #[test]
+        fn a_compiled_program_decides_as_its_expressions(
+            patterns in prop::collection::vec(pattern(), 1..8),
+            packets in prop::collection::vec(small_packet(), 20),
+        ) {
+            let texts: Vec<_> = patterns.iter().map(String::as_str).collect();
+            let compiled = program(&texts);
+            let expressions: Vec<_> = texts.iter().map(|p| parse(p, &NoNames).unwrap()).collect();
+            for bytes in packets {
+                let words = Words::load(&bytes).unwrap();
+                let expected = expressions.iter().position(|e| evaluate(e, &words)).map_or(DROP, |n| n as u32);
+                prop_assert_eq!(compiled.decide(&bytes), Some(expected), "{}", compiled);
+            }
+        }
+
+        #[test]
+        fn no_text_panics(text in ".{0,60}") {
+            if let Ok(expression) = parse(&text, &NoNames) {
+                let _ = Program::compile(&[(expression, 0)]);
+            }
+        }
+
+        #[test]
+        fn no_text_of_known_words_panics(words in prop::collection::vec(prop::sample::select(vec![
+            "src", "dst", "and", "or", "not", "(", ")", "?", ":", "tcp", "port", "host", "10.0.0.1", "80", "&", "!=", "<",
+            "ip[0:4]", "type", "mask", "net", "opt", "syn", "1-2", "ip", "frag",
+        ]), 0..12)) {
+            if let Ok(expression) = parse(&words.join(" "), &NoNames) {
+                let _ = Program::compile(&[(expression, 0)]);
+            }
+        }
+    }
+}

@@ -1,0 +1,8 @@
+//! ICMP: errors, answers to pings.
+
+use crate::element::Descriptor;
+
+mod icmp_error;
+mod icmp_ping_responder;
+
+pub(super) static GROUP: &[&Descriptor] = &[&icmp_error::DESCRIPTOR, &icmp_ping_responder::DESCRIPTOR];

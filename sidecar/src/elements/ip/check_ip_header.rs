@@ -1,0 +1,186 @@
+//! CheckIPHeader: lets only packets with a good IP header through, and marks the header.
+
+use std::net::Ipv4Addr;
+
+use crate::config::{IpPrefix, split_words};
+use crate::element::{
+    Annotations, Arg, Args, ConfigError, Cx, Descriptor, Element, Handler, HandlerError, Packet,
+};
+use crate::wire::Ipv4;
+use crate::wire::ipv4::{Ipv4Fault, Verify};
+
+const TOO_SHORT: &str = "tiny packet";
+const VERSION: &str = "bad IP version";
+const HEADER_LENGTH: &str = "bad IP header length";
+const LENGTH: &str = "bad IP length";
+const CHECKSUM: &str = "bad IP checksum";
+const SOURCE: &str = "bad source address";
+const REASONS: [&str; 6] = [TOO_SHORT, VERSION, HEADER_LENGTH, LENGTH, CHECKSUM, SOURCE];
+
+pub(super) static DESCRIPTOR: Descriptor = Descriptor {
+    class: "CheckIPHeader",
+    summary: "checks IP header",
+    ports: "1/1-2",
+    processing: "a/ah",
+    args: &[
+        Arg::optional("OFFSET", "unsigned", "0", "where the IP header starts"),
+        Arg::keyword("INTERFACES", "IP prefixes", "", "own addresses; their networks' broadcast addresses are bad sources"),
+        Arg::keyword("BADSRC", "IP addresses", "", "sources that are bad"),
+        Arg::keyword("GOODDST", "IP addresses", "", "destinations for which any source is good"),
+        Arg::keyword("CHECKSUM", "bool", "true", "whether the checksum must be right"),
+        Arg::keyword("VERBOSE", "bool", "false", "taken for Click's sake: reasons are counted"),
+        Arg::keyword("DETAILS", "bool", "false", "taken for Click's sake: reasons are counted"),
+    ],
+    writes: Annotations(
+        Annotations::NETWORK_HEADER.0 | Annotations::TRANSPORT_HEADER.0 | Annotations::DST_IP.0,
+    ),
+    drops: &REASONS,
+    handlers: &[
+        Handler::read("drops", "bad packets dropped"),
+        Handler::read("drop_details", "bad packets dropped, by reason"),
+    ],
+    build,
+    ..Descriptor::BASE
+};
+
+/// The same without a look at the checksum.
+pub(super) static CHECK_IP_HEADER_2: Descriptor = Descriptor {
+    class: "CheckIPHeader2",
+    summary: "checks IP header, but not its checksum",
+    ports: "1/1-2",
+    processing: "a/ah",
+    args: DESCRIPTOR.args,
+    writes: DESCRIPTOR.writes,
+    drops: &REASONS,
+    handlers: DESCRIPTOR.handlers,
+    build: |args| build_with(args, false),
+    ..Descriptor::BASE
+};
+
+struct CheckIpHeader {
+    offset: usize,
+    verify: Verify,
+    bad_sources: Vec<u32>,
+    good_destinations: Vec<u32>,
+}
+
+fn build(args: &Args<'_>) -> Result<Box<dyn Element>, ConfigError> {
+    build_with(args, args.or("CHECKSUM", true)?)
+}
+
+fn build_with(args: &Args<'_>, checksum: bool) -> Result<Box<dyn Element>, ConfigError> {
+    let list = |name: &str| -> Result<Vec<u32>, ConfigError> {
+        let words = split_words(args.text(name).unwrap_or(""));
+        words.iter().map(|word| args.parse::<Ipv4Addr>(name, word).map(u32::from)).collect()
+    };
+    let (mut bad_sources, mut good_destinations) = (list("BADSRC")?, list("GOODDST")?);
+    if let Some(interfaces) = args.text("INTERFACES") {
+        for word in split_words(interfaces) {
+            let prefix: IpPrefix = args.parse("INTERFACES", &word)?;
+            good_destinations.push(prefix.address.into());
+            let (network, mask) = (u32::from(prefix.network()), u32::from(prefix.mask));
+            if mask < u32::MAX - 1 {
+                bad_sources.extend([network, network | !mask]);
+            }
+        }
+        bad_sources.extend([0, u32::MAX]);
+    }
+    bad_sources.sort_unstable();
+    bad_sources.dedup();
+    let verify = if checksum { Verify::Checksum } else { Verify::LengthsOnly };
+    Ok(Box::new(CheckIpHeader { offset: args.or("OFFSET", 0)?, verify, bad_sources, good_destinations }))
+}
+
+impl CheckIpHeader {
+    /// Checks the packet, marks its header and cuts off what follows the IP packet (Ethernet padding).
+    #[inline]
+    fn check(&self, packet: &mut Packet) -> Result<(), &'static str> {
+        let bytes = packet.data().get(self.offset..).ok_or(TOO_SHORT)?;
+        let ip = Ipv4::check(bytes, self.verify).map_err(|fault| match fault {
+            Ipv4Fault::TooShort => TOO_SHORT,
+            Ipv4Fault::Version => VERSION,
+            Ipv4Fault::HeaderLength => HEADER_LENGTH,
+            Ipv4Fault::Length => LENGTH,
+            Ipv4Fault::Checksum => CHECKSUM,
+        })?;
+        let (source, destination) = (ip.source.get(), ip.destination.get());
+        let (header_length, length) = (ip.header_length(), ip.total_length());
+        // RFC 1812, 5.3.7 and 4.2.2.11: no packet comes from a broadcast address.
+        if self.bad_sources.contains(&source) && !self.good_destinations.contains(&destination) {
+            return Err(SOURCE);
+        }
+        packet.set_network_header(self.offset, header_length);
+        packet.truncate(self.offset + length);
+        packet.anno_mut().dst_ip = Ipv4Addr::from(destination);
+        Ok(())
+    }
+}
+
+impl Element for CheckIpHeader {
+    #[inline]
+    fn action(&mut self, cx: &mut Cx<'_>, mut packet: Packet) -> Option<Packet> {
+        match self.check(&mut packet) {
+            Ok(()) => Some(packet),
+            Err(reason) => {
+                cx.emit_or_drop(1, reason, packet);
+                None
+            }
+        }
+    }
+
+    fn read(&mut self, cx: &mut Cx<'_>, handler: &str, _param: &str) -> Result<String, HandlerError> {
+        let counts = REASONS.map(|reason| (reason, cx.drop_count(reason)));
+        match handler {
+            "drops" => Ok(counts.iter().map(|(_, count)| count).sum::<u64>().to_string()),
+            "drop_details" => Ok(counts.iter().map(|(reason, count)| format!("{count:15}  {reason}\n")).collect()),
+            other => Err(HandlerError::NoHandler(other.to_owned())),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::Bench;
+    use crate::wire::ipv4::set_checksum;
+
+    fn packet() -> Vec<u8> {
+        let mut bytes = vec![0x45, 0, 0, 28, 0, 0, 0, 0, 64, 17, 0, 0, 10, 0, 1, 9, 10, 0, 2, 9];
+        bytes.resize(28, 7);
+        set_checksum(&mut bytes);
+        bytes
+    }
+
+    #[test]
+    fn a_good_packet_is_marked_and_its_padding_cut_off() {
+        let mut bench = Bench::new("in :: TestIn -> CheckIPHeader -> out :: TestOut;");
+        bench.push("in", &[packet(), vec![0; 18]].concat());
+        let out = bench.take_packets("out");
+        assert_eq!(out[0].data(), packet());
+        assert_eq!((out[0].network_offset(), out[0].transport_offset()), (Some(0), Some(20)));
+        assert_eq!(out[0].anno().dst_ip.octets(), [10, 0, 2, 9]);
+    }
+
+    #[test]
+    fn bad_packets_are_counted_by_reason_or_leave_by_output_1() {
+        let mut bench = Bench::new("in :: TestIn -> c :: CheckIPHeader(INTERFACES 10.0.1.1/24) -> out :: TestOut;");
+        let change = |at: usize, to: u8| {
+            let mut bytes = packet();
+            bytes[at] = to;
+            set_checksum(&mut bytes);
+            bytes
+        };
+        let mut bad_sum = packet();
+        bad_sum[8] = 3;
+        for bad in [vec![0x45; 5], change(0, 0x65), change(0, 0x43), change(3, 200), bad_sum, change(15, 255)] {
+            bench.push("in", &bad);
+        }
+        for reason in super::REASONS {
+            assert_eq!(bench.drops("c", reason), 1, "{reason}");
+        }
+        assert_eq!(bench.read("c", "drops"), "6");
+        assert!(bench.take("out").is_empty());
+        let mut bench = Bench::new("in :: TestIn -> c :: CheckIPHeader -> out :: TestOut; c[1] -> bad :: TestOut;");
+        bench.push("in", &[1, 2, 3]);
+        assert_eq!(bench.take("bad"), [[1, 2, 3]]);
+    }
+}

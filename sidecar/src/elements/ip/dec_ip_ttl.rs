@@ -1,0 +1,115 @@
+//! DecIPTTL: decrements the time to live, as a router must (RFC 1812, 5.3.1).
+
+use crate::element::{
+    Annotations, Arg, Args, ConfigError, Cx, Descriptor, Element, Handler, HandlerError, Packet,
+};
+use crate::wire::Ipv4;
+use crate::wire::checksum::Change;
+
+const EXPIRED: &str = "ttl expired";
+const NO_HEADER: &str = "no IP header";
+
+pub(super) static DESCRIPTOR: Descriptor = Descriptor {
+    class: "DecIPTTL",
+    summary: "decrements IP time-to-live, drops dead packets",
+    ports: "1/1-2",
+    processing: "a/ah",
+    args: &[
+        Arg::keyword("ACTIVE", "bool", "true", "whether packets are changed"),
+        Arg::keyword("MULTICAST", "bool", "true", "whether packets to multicast addresses are changed"),
+    ],
+    reads: Annotations::NETWORK_HEADER,
+    drops: &[EXPIRED, NO_HEADER],
+    handlers: &[
+        Handler::read("drops", "packets whose time to live ended here"),
+        Handler::both("active", "whether packets are changed"),
+    ],
+    build,
+    ..Descriptor::BASE
+};
+
+struct DecIpTtl {
+    active: bool,
+    multicast: bool,
+    expired: u64,
+}
+
+fn build(args: &Args<'_>) -> Result<Box<dyn Element>, ConfigError> {
+    Ok(Box::new(DecIpTtl { active: args.or("ACTIVE", true)?, multicast: args.or("MULTICAST", true)?, expired: 0 }))
+}
+
+impl Element for DecIpTtl {
+    #[inline]
+    fn action(&mut self, cx: &mut Cx<'_>, mut packet: Packet) -> Option<Packet> {
+        if !self.active {
+            return Some(packet);
+        }
+        let Some((ip, _)) = Ipv4::parse_mut(packet.network_mut()) else {
+            cx.drop(NO_HEADER, packet);
+            return None;
+        };
+        if !self.multicast && ip.destination.get() >> 28 == 0xe {
+            return Some(packet);
+        }
+        if ip.ttl <= 1 {
+            self.expired += 1;
+            cx.emit_or_drop(1, EXPIRED, packet);
+            return None;
+        }
+        let protocol = u16::from(ip.protocol);
+        let change = Change::new().word(u16::from(ip.ttl) << 8 | protocol, u16::from(ip.ttl - 1) << 8 | protocol);
+        ip.ttl -= 1;
+        ip.checksum.set(change.apply(ip.checksum.get()));
+        Some(packet)
+    }
+
+    fn read(&mut self, _cx: &mut Cx<'_>, handler: &str, _param: &str) -> Result<String, HandlerError> {
+        match handler {
+            "drops" => Ok(self.expired.to_string()),
+            "active" => Ok(self.active.to_string()),
+            other => Err(HandlerError::NoHandler(other.to_owned())),
+        }
+    }
+
+    fn write(&mut self, _cx: &mut Cx<'_>, handler: &str, value: &str) -> Result<(), HandlerError> {
+        match handler {
+            "active" => self.active = super::super::basic::parse_handler(value)?,
+            other => return Err(HandlerError::NoHandler(other.to_owned())),
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::Bench;
+    use crate::wire::checksum;
+    use crate::wire::ipv4::set_checksum;
+
+    fn packet(ttl: u8) -> Vec<u8> {
+        let mut bytes = vec![0x45, 0, 0, 20, 0, 0, 0, 0, ttl, 17, 0, 0, 10, 0, 1, 9, 10, 0, 2, 9];
+        set_checksum(&mut bytes);
+        bytes
+    }
+
+    #[test]
+    fn the_ttl_goes_down_by_one_and_the_checksum_stays_right() {
+        let mut bench = Bench::new("in :: TestIn -> MarkIPHeader -> DecIPTTL -> out :: TestOut;");
+        for ttl in 2..=255 {
+            bench.push("in", &packet(ttl));
+            let out = bench.take("out");
+            assert_eq!((out[0][8], checksum::of(&out[0])), (ttl - 1, 0));
+        }
+    }
+
+    #[test]
+    fn dead_packets_leave_by_output_1_unchanged() {
+        let mut bench =
+            Bench::new("in :: TestIn -> MarkIPHeader -> d :: DecIPTTL -> out :: TestOut; d[1] -> dead :: TestOut;");
+        bench.push("in", &packet(1));
+        bench.push("in", &packet(0));
+        assert_eq!(bench.take("dead"), [packet(1), packet(0)]);
+        assert!(bench.take("out").is_empty());
+        assert_eq!(bench.read("d", "drops"), "2");
+    }
+}

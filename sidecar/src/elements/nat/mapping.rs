@@ -1,0 +1,169 @@
+//! The record of one flow: what it is rewritten to, where it goes, and what decides when it times out.
+
+use std::fmt;
+
+use crate::state::{Reader, Record, Schema, StateError, Writer};
+use crate::wire::{FlowId, Protocol};
+
+/// The binary form of a table of mappings; version 1.
+pub(super) const SCHEMA: Schema = Schema { name: "nat/flows", version: 1 };
+
+/// Which way a packet goes through a mapping.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// As the packet that made the mapping.
+    Forward,
+    /// The answers.
+    Reply,
+}
+
+/// What was seen of a flow, as bits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Seen(u8);
+
+impl Seen {
+    /// One bit further left: the same of the reply way.
+    const FORWARD_DONE: u8 = 1;
+    const BOTH_DONE: u8 = 3;
+    const FORWARD_DATA: u8 = 4;
+    const BOTH_DATA: u8 = 12;
+    const REPLIED: u8 = 16;
+    const SECOND: u8 = 32;
+    const THIRD: u8 = 64;
+    const ALL: u8 = 127;
+
+    /// Notes a TCP segment. Any valid sequence of segments is let through, simultaneous open included
+    /// (RFC 5382, REQ-2): only the end of the connection and data are noted, to choose the timeout.
+    #[inline]
+    pub(super) fn tcp(&mut self, way: Way, flags: u8, has_data: bool) {
+        use crate::wire::tcp::{FIN, RST, SYN};
+        let shift = u8::from(way == Way::Reply);
+        if flags & RST != 0 {
+            self.0 |= Self::BOTH_DONE;
+        } else if flags & FIN != 0 {
+            self.0 |= Self::FORWARD_DONE << shift;
+        } else if flags & SYN != 0 {
+            self.0 &= !(Self::FORWARD_DONE << shift);
+        }
+        if has_data {
+            self.0 |= Self::FORWARD_DATA << shift;
+        }
+    }
+
+    /// Notes a datagram or a query.
+    #[inline]
+    pub(super) fn datagram(&mut self, way: Way) {
+        if way == Way::Reply {
+            self.0 |= Self::REPLIED;
+        }
+        let counted = if self.0 & Self::SECOND == 0 { Self::SECOND } else { Self::THIRD };
+        self.0 |= counted;
+    }
+
+    pub(super) fn is_done(self) -> bool {
+        self.0 & Self::BOTH_DONE == Self::BOTH_DONE
+    }
+
+    fn has_data_both_ways(self) -> bool {
+        self.0 & Self::BOTH_DATA == Self::BOTH_DATA
+    }
+
+    fn is_streaming(self) -> bool {
+        self.0 & (Self::REPLIED | Self::THIRD) == Self::REPLIED | Self::THIRD
+    }
+}
+
+/// The value of a record; its key is the flow before rewriting.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Mapping {
+    /// The flow after rewriting.
+    pub(super) rewritten: FlowId,
+    /// When the last packet passed, either way, in nanoseconds.
+    pub(super) last_seen: u64,
+    pub(super) forward_output: u16,
+    pub(super) reply_output: u16,
+    pub(super) seen: Seen,
+}
+
+impl Record for Mapping {
+    fn put(&self, w: &mut Writer) {
+        self.rewritten.put(w);
+        w.put_u64(self.last_seen);
+        w.put_u16(self.forward_output);
+        w.put_u16(self.reply_output);
+        w.put_u8(self.seen.0);
+    }
+
+    fn get(r: &mut Reader<'_>) -> Result<Self, StateError> {
+        let mapping = Self {
+            rewritten: FlowId::get(r)?,
+            last_seen: r.get_u64()?,
+            forward_output: r.get_u16()?,
+            reply_output: r.get_u16()?,
+            seen: Seen(r.get_u8()?),
+        };
+        if mapping.seen.0 & !Seen::ALL != 0 {
+            return Err(StateError::Invalid { what: "state of a flow", value: u64::from(mapping.seen.0) });
+        }
+        Ok(mapping)
+    }
+}
+
+/// After how many nanoseconds without a packet a mapping goes.
+///
+/// Both ways refresh it (RFC 4787, REQ-6 asks it of outbound packets; inbound ones count too, as in Click).
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Timeouts {
+    /// TCP with data both ways. 24 hours; RFC 5382, REQ-5 asks for 2 hours and 4 minutes at least.
+    pub(super) tcp: u64,
+    /// TCP without data one way: 5 minutes; RFC 5382, REQ-5 asks for 4 minutes at least.
+    pub(super) tcp_nodata: u64,
+    /// TCP that has ended: 4 minutes (RFC 5382, REQ-5).
+    pub(super) tcp_done: u64,
+    /// UDP: 5 minutes (RFC 4787, REQ-5), also for ICMP queries, where RFC 5508, REQ-2 asks for 60 seconds at least.
+    pub(super) udp: u64,
+    /// UDP with answers and at least three packets.
+    pub(super) udp_streaming: u64,
+}
+
+impl Timeouts {
+    #[inline]
+    fn of(&self, protocol: Protocol, seen: Seen) -> u64 {
+        match protocol {
+            Protocol::Tcp if seen.is_done() => self.tcp_done,
+            Protocol::Tcp if seen.has_data_both_ways() => self.tcp,
+            Protocol::Tcp => self.tcp_nodata,
+            Protocol::Udp | Protocol::Icmp if seen.is_streaming() => self.udp_streaming,
+            Protocol::Udp | Protocol::Icmp => self.udp,
+        }
+    }
+
+    /// When a mapping is due.
+    #[inline]
+    pub(super) fn deadline(&self, flow: &FlowId, mapping: &Mapping) -> u64 {
+        mapping.last_seen.saturating_add(self.of(flow.protocol, mapping.seen))
+    }
+}
+
+/// One direction of a mapping as click prints it.
+pub(super) struct Printed<'a> {
+    pub(super) flow: &'a FlowId,
+    pub(super) mapping: &'a Mapping,
+    pub(super) way: Way,
+    /// Nanoseconds until it is due.
+    pub(super) left: u64,
+}
+
+impl fmt::Display for Printed<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Mapping { rewritten, forward_output, reply_output, .. } = self.mapping;
+        match self.way {
+            Way::Forward => write!(f, "{} => {rewritten} [*{forward_output} {reply_output}]", self.flow)?,
+            Way::Reply => {
+                let (from, to) = (rewritten.reverse(), self.flow.reverse());
+                write!(f, "{from} => {to} [{forward_output} *{reply_output}]")?;
+            }
+        }
+        write!(f, " i{}", self.left / 1_000_000_000)
+    }
+}

@@ -1,0 +1,26 @@
+//! Network address translation: a table of mappings, how new ones are chosen, and how packets are rewritten.
+//!
+//! `pattern` and `input_spec` are the configuration; `mapping` is the record, `table` keeps the records and all that is
+//! derived from them, `port_pool` the ports in use; `translate` changes a packet. The requirements of RFC 4787 (UDP),
+//! RFC 5382 (TCP) and RFC 5508 (ICMP) are quoted by number where they are met.
+
+use crate::element::Descriptor;
+
+mod icmp_rewriter;
+mod input_spec;
+mod ip_rewriter;
+mod ip_rewriter_patterns;
+mod mapping;
+mod pattern;
+mod port_pool;
+mod table;
+mod translate;
+
+pub(super) static GROUP: &[&Descriptor] = &[
+    &ip_rewriter::IP_REWRITER,
+    &ip_rewriter::TCP_REWRITER,
+    &ip_rewriter::UDP_REWRITER,
+    &ip_rewriter::ICMP_PING_REWRITER,
+    &icmp_rewriter::DESCRIPTOR,
+    &ip_rewriter_patterns::DESCRIPTOR,
+];

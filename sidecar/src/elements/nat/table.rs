@@ -1,0 +1,330 @@
+//! The table of mappings: flow records, and what is derived from them.
+//!
+//! Only the records (`FlowTable`) are saved and logged. The index of reply flows, the port pools and the index of
+//! internal endpoints are rebuilt from each record that is put in or taken out, by the owner and by a target that
+//! applies the log alike. Invariant: no two live mappings have the same reply flow, so a reply has one destination.
+
+use foldhash::fast::RandomState;
+use hashbrown::HashMap;
+
+use super::mapping::{Mapping, SCHEMA, Timeouts, Way};
+use super::pattern::{Choice, Pattern, Variation};
+use super::port_pool::PortPool;
+use crate::state::{Applied, FlowTable, Reader, Schema, SlotId, StateError, Table, Writer};
+use crate::wire::{FlowId, Protocol};
+
+/// An internal endpoint as one public address knows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct Endpoint {
+    address_and_port: u64,
+    public: u64,
+}
+
+/// The public port of an endpoint, and by how many flows it is held.
+#[derive(Debug, Clone, Copy)]
+struct Binding {
+    port: u16,
+    flows: u32,
+}
+
+pub(super) struct MappingTable {
+    flows: FlowTable<FlowId, Mapping>,
+    timeouts: Timeouts,
+    replies: HashMap<FlowId, SlotId, RandomState>,
+    pools: HashMap<(Protocol, u32), PortPool, RandomState>,
+    endpoints: HashMap<Endpoint, Binding, RandomState>,
+}
+
+fn endpoint(flow: &FlowId, public: u32) -> Endpoint {
+    let port = u64::from(flow.source_port) << 32;
+    Endpoint {
+        address_and_port: u64::from(flow.protocol as u8) << 48 | port | u64::from(flow.source),
+        public: u64::from(public),
+    }
+}
+
+/// Whether the mapping uses up a port of a public address.
+fn takes_port(flow: &FlowId, rewritten: &FlowId) -> bool {
+    (flow.source, flow.source_port) != (rewritten.source, rewritten.source_port)
+}
+
+impl MappingTable {
+    pub(super) fn new(timeouts: Timeouts) -> Self {
+        Self {
+            flows: FlowTable::new(SCHEMA, move |flow, mapping| timeouts.deadline(flow, mapping)),
+            timeouts,
+            replies: HashMap::default(),
+            pools: HashMap::default(),
+            endpoints: HashMap::default(),
+        }
+    }
+
+    /// Flows in the table; each has a mapping for both ways.
+    pub(super) fn len(&self) -> usize {
+        self.flows.len()
+    }
+
+    /// The mapping whose forward flow is `flow`.
+    #[inline]
+    pub(super) fn find_forward(&self, flow: &FlowId) -> Option<SlotId> {
+        self.flows.find(flow)
+    }
+
+    /// The mapping whose reply flow is `flow`.
+    #[inline]
+    pub(super) fn find_reply(&self, flow: &FlowId) -> Option<SlotId> {
+        self.replies.get(flow).copied()
+    }
+
+    /// The mapping for a packet of `flow`, and which way it goes.
+    #[inline]
+    pub(super) fn find(&self, flow: &FlowId) -> Option<(SlotId, Way)> {
+        let forward = self.find_forward(flow).map(|slot| (slot, Way::Forward));
+        forward.or_else(|| self.find_reply(flow).map(|slot| (slot, Way::Reply)))
+    }
+
+    /// Whether a packet of `flow` goes `way` through the mapping at `slot`.
+    #[inline]
+    pub(super) fn is_at(&self, slot: SlotId, way: Way, flow: &FlowId) -> bool {
+        match way {
+            Way::Forward => self.flows.key(slot) == Some(flow),
+            Way::Reply => self.flows.value(slot).is_some_and(|m| m.rewritten.reverse() == *flow),
+        }
+    }
+
+    #[inline]
+    pub(super) fn get(&self, slot: SlotId) -> Option<(&FlowId, &Mapping)> {
+        Some((self.flows.key(slot)?, self.flows.value(slot)?))
+    }
+
+    /// The mapping at a slot, to note a packet in it.
+    #[inline]
+    pub(super) fn note(&mut self, slot: SlotId) -> Option<&mut Mapping> {
+        self.flows.value_mut_lazy(slot)
+    }
+
+    /// Says that the mapping at `slot` is now due earlier.
+    pub(super) fn hasten(&mut self, slot: SlotId) {
+        self.flows.reschedule(slot);
+    }
+
+    /// Puts a mapping in. One that answers the same replies goes, as in Click: the newer flow wins.
+    pub(super) fn insert(&mut self, flow: FlowId, mapping: Mapping) -> SlotId {
+        let reply = mapping.rewritten.reverse();
+        for rival in [self.find_reply(&reply), self.find_forward(&reply).filter(|_| reply != flow)].into_iter().flatten() {
+            self.remove(rival);
+        }
+        let slot = self.flows.insert_strict(flow, mapping);
+        self.derive(&flow, &mapping.rewritten, slot);
+        slot
+    }
+
+    fn remove(&mut self, slot: SlotId) {
+        if let Some((flow, mapping)) = self.flows.remove_slot(slot) {
+            self.underive(&flow, &mapping.rewritten);
+        }
+    }
+
+    /// Removes what is due; returns how many flows went.
+    pub(super) fn expire(&mut self, now: u64) -> usize {
+        let mut gone = Vec::new();
+        self.flows.expire(now, |flow, mapping| gone.push((flow, mapping.rewritten)));
+        for (flow, rewritten) in &gone {
+            self.underive(flow, rewritten);
+        }
+        gone.len()
+    }
+
+    /// Adds what follows from a record to the derived indices.
+    fn derive(&mut self, flow: &FlowId, rewritten: &FlowId, slot: SlotId) {
+        if self.replies.insert(rewritten.reverse(), slot).is_some() || !takes_port(flow, rewritten) {
+            return;
+        }
+        self.pools.entry((flow.protocol, rewritten.source)).or_default().add(rewritten.source_port);
+        let fresh = Binding { port: rewritten.source_port, flows: 0 };
+        let binding = self.endpoints.entry(endpoint(flow, rewritten.source)).or_insert(fresh);
+        if binding.port == rewritten.source_port {
+            binding.flows += 1;
+        }
+    }
+
+    /// Takes what followed from a record out of the derived indices.
+    fn underive(&mut self, flow: &FlowId, rewritten: &FlowId) {
+        if self.replies.remove(&rewritten.reverse()).is_none() || !takes_port(flow, rewritten) {
+            return;
+        }
+        if let Some(pool) = self.pools.get_mut(&(flow.protocol, rewritten.source)) {
+            pool.remove(rewritten.source_port);
+        }
+        let key = endpoint(flow, rewritten.source);
+        if let Some(binding) = self.endpoints.get_mut(&key).filter(|b| b.port == rewritten.source_port) {
+            binding.flows -= 1;
+            if binding.flows == 0 {
+                self.endpoints.remove(&key);
+            }
+        }
+    }
+
+    /// The rewritten flow that `pattern` gives to a new flow, or `None` when everything it could be is taken.
+    /// `start` is where to look first in what varies, counted from its lower end.
+    pub(super) fn choose(&self, pattern: &Pattern, flow: &FlowId, start: u32) -> Option<FlowId> {
+        let mut rewritten = pattern.apply(*flow);
+        match pattern.variation {
+            Variation::None => {}
+            Variation::Port { low, high, choice } => {
+                rewritten.source_port = self.choose_port(flow, &rewritten, (low, high), choice, start)?;
+            }
+            Variation::Address { low, high, choice } => {
+                // RFC 4787, REQ-2: all flows of an internal address get the same public one ("paired") while it is
+                // free, because the search starts at a place that depends on the internal address only.
+                let span = u64::from(high - low) + 1;
+                let start = if choice == Choice::Sequential { start } else { flow.source };
+                rewritten.source = (0..span)
+                    .map(|step| low + ((u64::from(start) + step) % span) as u32)
+                    .find(|source| self.is_free(FlowId { source: *source, ..rewritten }))?;
+            }
+        }
+        Some(rewritten)
+    }
+
+    fn is_free(&self, rewritten: FlowId) -> bool {
+        !self.replies.contains_key(&rewritten.reverse())
+    }
+
+    fn choose_port(
+        &self,
+        flow: &FlowId,
+        rewritten: &FlowId,
+        (low, high): (u16, u16),
+        choice: Choice,
+        start: u32,
+    ) -> Option<u16> {
+        let range = low..=high;
+        let free = |port: &u16| self.is_free(FlowId { source_port: *port, ..*rewritten });
+        // RFC 4787, REQ-1 and RFC 5382, REQ-1: endpoint-independent mapping. An internal endpoint keeps its public
+        // port whatever it talks to.
+        let binding = self.endpoints.get(&endpoint(flow, rewritten.source));
+        if let Some(port) = binding.map(|b| b.port).filter(|port| range.contains(port) && free(port)) {
+            return Some(port);
+        }
+        let span = u32::from(high - low) + 1;
+        let start = low + (start % span) as u16;
+        let pool = self.pools.get(&(flow.protocol, rewritten.source));
+        let own = flow.source_port;
+        let own_is_good = choice == Choice::Preserve && range.contains(&own) && free(&own);
+        if own_is_good && pool.is_none_or(|pool| pool.is_unused(own)) {
+            return Some(own);
+        }
+        // RFC 4787, REQ-3: no port overloading, that is, no port for two endpoints while there is an unused one.
+        let unused = match pool {
+            Some(pool) => pool.find_unused(low, high, start),
+            None => Some(start),
+        };
+        if let Some(port) = unused.filter(free) {
+            return Some(port);
+        }
+        // All are used: a port may then serve several endpoints, but never two flows to one destination.
+        (start..=high).chain(low..start).find(free)
+    }
+
+    /// Flows with their mappings, in no particular order.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&FlowId, &Mapping)> {
+        self.flows.iter()
+    }
+
+    /// Nanoseconds until a mapping is due.
+    pub(super) fn left(&self, flow: &FlowId, mapping: &Mapping, now: u64) -> u64 {
+        self.timeouts.deadline(flow, mapping).saturating_sub(now)
+    }
+
+    fn forget_derived(&mut self) {
+        self.replies.clear();
+        self.pools.clear();
+        self.endpoints.clear();
+    }
+}
+
+/// One change that a log brought, to be followed in the derived indices.
+enum Followed {
+    Upsert { flow: FlowId, old: Option<FlowId>, new: FlowId },
+    Tombstone { flow: FlowId, old: Option<FlowId> },
+    Clear,
+}
+
+impl MappingTable {
+    fn follow(&mut self, change: Followed) {
+        match change {
+            Followed::Clear => self.forget_derived(),
+            Followed::Tombstone { flow, old } => {
+                if let Some(old) = old {
+                    self.underive(&flow, &old);
+                }
+            }
+            Followed::Upsert { flow, old, new } => {
+                if let Some(old) = old {
+                    self.underive(&flow, &old);
+                }
+                // A later change of the same run may have removed it again.
+                if let Some(slot) = self.flows.find(&flow) {
+                    self.derive(&flow, &new, slot);
+                }
+            }
+        }
+    }
+}
+
+impl Table for MappingTable {
+    fn schema(&self) -> Schema {
+        SCHEMA
+    }
+
+    fn len(&self) -> usize {
+        self.flows.len()
+    }
+
+    fn set_tracking(&mut self, on: bool) {
+        self.flows.set_tracking(on);
+    }
+
+    fn has_strict(&self) -> bool {
+        self.flows.has_strict()
+    }
+
+    fn has_changes(&self) -> bool {
+        self.flows.has_changes()
+    }
+
+    fn take_changes(&mut self, w: &mut Writer) -> u32 {
+        self.flows.take_changes(w)
+    }
+
+    fn chunks(&self) -> u32 {
+        self.flows.chunks()
+    }
+
+    fn snapshot_chunk(&self, chunk: u32, w: &mut Writer) -> u32 {
+        self.flows.snapshot_chunk(chunk, w)
+    }
+
+    fn apply(&mut self, r: &mut Reader<'_>) -> Result<u32, StateError> {
+        let mut changes = Vec::new();
+        let result = self.flows.apply_observed(r, |applied| {
+            changes.push(match applied {
+                Applied::Clear => Followed::Clear,
+                Applied::Tombstone { key, old } => {
+                    Followed::Tombstone { flow: *key, old: old.map(|m: Mapping| m.rewritten) }
+                }
+                Applied::Upsert { key, old, value } => {
+                    Followed::Upsert { flow: *key, old: old.map(|m| m.rewritten), new: value.rewritten }
+                }
+            });
+        });
+        changes.into_iter().for_each(|change| self.follow(change));
+        result
+    }
+
+    fn clear(&mut self) {
+        self.flows.clear();
+        self.forget_derived();
+    }
+}
