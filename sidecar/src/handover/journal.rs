@@ -1,0 +1,214 @@
+//! The owner's log of state: when to append a frame, what must wait for it, and when to write a snapshot.
+//!
+//! One append is under way at most: what changes meanwhile goes into the next frame, so load makes frames larger and
+//! not more frequent. While the store is away (fail-open) nothing is appended and nothing waits.
+
+use std::collections::VecDeque;
+
+/// Changes that nobody waits for are appended this often.
+pub const FLUSH_INTERVAL: u64 = 10_000_000;
+/// A snapshot is written when the log has this many frames or this many bytes since the last one.
+const SNAPSHOT_FRAMES: u64 = 4_096;
+const SNAPSHOT_BYTES: u64 = 16 << 20;
+
+/// Positions that are safe once a frame is stored and the outputs they led to are accepted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cover {
+    /// The frame that must be stored (0: none).
+    pub number: u64,
+    /// Per in-link and edge: processed up to here.
+    pub inputs: Vec<Vec<u64>>,
+    /// Per out-link and edge: produced up to here.
+    pub outputs: Vec<Vec<u64>>,
+}
+
+/// A snapshot being written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SnapshotCopy {
+    /// The last frame before the copy began.
+    pub base: u64,
+    /// The next blob to write.
+    pub next_blob: u32,
+}
+
+/// The owner's view of its log.
+#[derive(Debug)]
+pub struct Journal {
+    number: u64,
+    stored: u64,
+    down: bool,
+    last_flush: u64,
+    covers: VecDeque<Cover>,
+    frames_since_snapshot: u64,
+    bytes_since_snapshot: u64,
+    snapshot: Option<SnapshotCopy>,
+    snapshot_wanted: bool,
+}
+
+impl Journal {
+    /// A journal whose last stored frame is `number`, `frames` after the last snapshot.
+    pub fn new(number: u64, frames: u64) -> Self {
+        Self {
+            number,
+            stored: number,
+            down: false,
+            last_flush: 0,
+            covers: VecDeque::new(),
+            frames_since_snapshot: frames,
+            bytes_since_snapshot: 0,
+            snapshot: None,
+            snapshot_wanted: false,
+        }
+    }
+
+    /// The last stored frame.
+    pub fn stored(&self) -> u64 {
+        self.stored
+    }
+
+    /// What a held packet compares with: everything is released while nothing can be stored.
+    pub fn released(&self, fail_open: bool) -> u64 {
+        if self.down && fail_open { u64::MAX } else { self.stored }
+    }
+
+    /// The number that the next frame gets.
+    pub fn next_number(&self) -> u64 {
+        self.number + 1
+    }
+
+    /// Whether an append is under way.
+    pub fn is_busy(&self) -> bool {
+        self.number > self.stored
+    }
+
+    /// Whether the store is away.
+    pub fn is_down(&self) -> bool {
+        self.down
+    }
+
+    /// Frames issued and not yet stored.
+    pub fn lag(&self) -> u64 {
+        self.number - self.stored
+    }
+
+    /// The store went away or came back.
+    pub fn set_down(&mut self, down: bool) {
+        self.down = down;
+    }
+
+    /// Whether changes that nobody waits for are due.
+    pub fn flush_due(&self, now: u64) -> bool {
+        now >= self.last_flush + FLUSH_INTERVAL
+    }
+
+    /// When they are.
+    pub fn flush_deadline(&self) -> u64 {
+        self.last_flush + FLUSH_INTERVAL
+    }
+
+    /// A flush happened (whether or not there was something to append).
+    pub fn flushed(&mut self, now: u64) {
+        self.last_flush = now;
+    }
+
+    /// A frame of `bytes` bytes was issued; returns its number.
+    pub fn issue(&mut self, bytes: usize) -> u64 {
+        self.number += 1;
+        self.frames_since_snapshot += 1;
+        self.bytes_since_snapshot += bytes as u64;
+        self.number
+    }
+
+    /// Frame `number` is stored.
+    pub fn appended(&mut self, number: u64) {
+        self.stored = self.stored.max(number.min(self.number));
+    }
+
+    /// Positions to acknowledge later. Bounded: a newer cover replaces the newest when there are many.
+    pub fn add_cover(&mut self, cover: Cover) {
+        if self.covers.len() >= 64 {
+            self.covers.pop_back();
+        }
+        self.covers.push_back(cover);
+    }
+
+    /// The newest cover that holds now, given what downstreams have accepted.
+    pub fn take_covered(&mut self, accepted: &[Vec<u64>]) -> Option<Cover> {
+        let mut newest = None;
+        while let Some(front) = self.covers.front() {
+            let stored = front.number <= self.stored || self.down;
+            let delivered =
+                front.outputs.iter().flatten().zip(accepted.iter().flatten()).all(|(made, got)| got >= made);
+            if !(stored && delivered) {
+                break;
+            }
+            newest = self.covers.pop_front();
+        }
+        newest
+    }
+
+    /// Whether positions wait to be covered.
+    pub fn has_covers(&self) -> bool {
+        !self.covers.is_empty()
+    }
+
+    /// Asks for a snapshot although the log is short (the log is not whole, or a target wants to load quickly).
+    pub fn want_snapshot(&mut self) {
+        self.snapshot_wanted = true;
+    }
+
+    /// The snapshot under way; begins one when it is due. Nothing while the store is away.
+    pub fn snapshot(&mut self) -> Option<&mut SnapshotCopy> {
+        let due = self.snapshot_wanted
+            || self.frames_since_snapshot >= SNAPSHOT_FRAMES
+            || self.bytes_since_snapshot >= SNAPSHOT_BYTES;
+        if self.snapshot.is_none() && due && !self.down && !self.is_busy() {
+            self.snapshot = Some(SnapshotCopy { base: self.stored, next_blob: 0 });
+            self.frames_since_snapshot = 0;
+            self.bytes_since_snapshot = 0;
+            self.snapshot_wanted = false;
+        }
+        self.snapshot.as_mut().filter(|_| !self.down)
+    }
+
+    /// The copy is done.
+    pub fn snapshot_copied(&mut self) {
+        self.snapshot = None;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_input_is_covered_only_when_its_frame_is_stored_and_its_output_accepted() {
+        let mut journal = Journal::new(0, 0);
+        journal.issue(10);
+        let cover = Cover { number: 1, inputs: vec![vec![5]], outputs: vec![vec![3]] };
+        journal.add_cover(cover.clone());
+        assert_eq!(journal.take_covered(&[vec![3]]), None, "not stored");
+        journal.appended(1);
+        assert_eq!(journal.take_covered(&[vec![2]]), None, "not accepted");
+        assert_eq!(journal.take_covered(&[vec![3]]), Some(cover));
+    }
+
+    #[test]
+    fn everything_is_released_while_the_store_is_away_and_fail_open_is_chosen() {
+        let mut journal = Journal::new(4, 0);
+        journal.set_down(true);
+        assert_eq!((journal.released(true), journal.released(false)), (u64::MAX, 4));
+    }
+
+    #[test]
+    fn a_snapshot_begins_when_the_log_is_long_and_no_append_is_under_way() {
+        let mut journal = Journal::new(0, 0);
+        assert!(journal.snapshot().is_none());
+        for _ in 0..SNAPSHOT_FRAMES {
+            let number = journal.issue(1);
+            assert!(journal.snapshot().is_none());
+            journal.appended(number);
+        }
+        assert_eq!(journal.snapshot(), Some(&mut SnapshotCopy { base: SNAPSHOT_FRAMES, next_blob: 0 }));
+    }
+}

@@ -1,0 +1,382 @@
+//! One sidecar, without its sockets: the owner (or standby) of a sub-function and its part in handovers.
+//!
+//! `state.rs` keeps ownership and the log, `links.rs` the connections and the packets, `moves.rs` the handovers.
+//! Always: packets are processed only by an owner that is not frozen, and every output of a strict change waits for
+//! its frame.
+
+mod links;
+mod moves;
+mod state;
+
+use std::collections::{HashMap, VecDeque};
+
+use crate::control::{Direction, HandoverRequest, HandoverStatus, LinkStatus, Refusal, Role};
+use crate::link::frame::Frame;
+use crate::link::handshake::{Hello, Purpose, Welcome};
+use crate::manifest::{Manifest, OnUnavailable};
+use crate::store::{OwnerEntry, StoreCommand, StoreEvent};
+
+pub use super::dialer::ConnId;
+use super::downstream::InLink;
+use super::engine::Engine;
+use super::journal::Journal;
+use super::loader::Loader;
+use super::source::Source;
+use super::target::Target;
+use super::upstream::OutLink;
+
+/// Handovers remembered after their end.
+const HISTORY: usize = 16;
+
+/// How a sidecar begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StartMode {
+    /// Claim ownership if the directory stands at this epoch (0: nobody owned yet).
+    Claim {
+        /// The epoch that is expected.
+        expected: u64,
+    },
+    /// Wait for a handover.
+    Standby,
+}
+
+/// Which connection is meant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum DialKey {
+    /// To the owner at the other end of out-link *j*.
+    Owner(usize),
+    /// To the target of that peer's handover.
+    Target(usize),
+    /// To the target of our own handover.
+    Handover,
+}
+
+/// What happened.
+#[derive(Debug)]
+pub enum Event {
+    /// A dialler proved who it is.
+    Accepted {
+        /// The connection.
+        conn: ConnId,
+        /// Its introduction.
+        hello: Hello,
+    },
+    /// Our dial succeeded.
+    Connected {
+        /// The connection.
+        conn: ConnId,
+        /// Which one it is.
+        key: DialKey,
+        /// The peer's answer.
+        welcome: Welcome,
+    },
+    /// Our dial did not succeed.
+    DialFailed {
+        /// Which one it was.
+        key: DialKey,
+    },
+    /// A connection is gone.
+    Closed {
+        /// The connection.
+        conn: ConnId,
+    },
+    /// A frame came in.
+    Frame {
+        /// The connection.
+        conn: ConnId,
+        /// The frame.
+        frame: Frame,
+    },
+    /// The store says something.
+    Store(StoreEvent),
+}
+
+/// What is to be done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Action {
+    /// Connect and introduce ourselves.
+    Dial {
+        /// Which connection it will be.
+        key: DialKey,
+        /// Where to.
+        address: String,
+        /// The sub-function there.
+        to: String,
+        /// The epoch to say.
+        epoch: u64,
+        /// What for.
+        purpose: Purpose,
+    },
+    /// Answer a dialler.
+    Welcome {
+        /// The connection.
+        conn: ConnId,
+        /// The answer.
+        welcome: Welcome,
+    },
+    /// Send a dialler away.
+    Refuse {
+        /// The connection.
+        conn: ConnId,
+        /// Why.
+        reason: String,
+    },
+    /// Send a frame.
+    Send {
+        /// The connection.
+        conn: ConnId,
+        /// The frame.
+        frame: Frame,
+    },
+    /// Close a connection.
+    Close {
+        /// The connection.
+        conn: ConnId,
+        /// Why, for the log.
+        reason: String,
+    },
+    /// Ask the store.
+    Store(StoreCommand),
+    /// For the log.
+    Note(String),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum ConnUse {
+    In(usize),
+    OutOwner(usize),
+    OutTarget(usize),
+    HandoverTo,
+    HandoverFrom,
+}
+
+#[derive(Debug)]
+struct Conn {
+    used_for: ConnUse,
+    last_sent: u64,
+    last_heard: u64,
+}
+
+/// One sidecar. See the module's head.
+#[derive(Debug)]
+pub struct Node {
+    name: String,
+    graph: String,
+    me: OwnerEntry,
+    fail_open: bool,
+    role: Role,
+    epoch: u64,
+    start: StartMode,
+    retry_start_at: u64,
+    ins: Vec<InLink>,
+    outs: Vec<OutLink>,
+    conns: HashMap<ConnId, Conn>,
+    journal: Journal,
+    loader: Option<Loader>,
+    follow_session: u64,
+    source: Option<Source>,
+    target: Option<Target>,
+    history: VecDeque<HandoverStatus>,
+    /// Set from the moment that the final frame is made: nothing is processed any more.
+    frozen: bool,
+    not_ready: Option<String>,
+    store_reason: Option<String>,
+    packets_in: u64,
+    strays: u64,
+    next_probe: u64,
+    next_ack: u64,
+    actions: Vec<Action>,
+}
+
+impl Node {
+    /// A sidecar for the sub-function of `manifest` that has not begun.
+    pub fn new(manifest: &Manifest, me: OwnerEntry, start: StartMode) -> Self {
+        Self {
+            name: manifest.sub_function.clone(),
+            graph: manifest.graph_hash.clone(),
+            me,
+            fail_open: manifest.store.on_unavailable == OnUnavailable::FailOpen,
+            role: Role::Starting,
+            epoch: 0,
+            start,
+            retry_start_at: u64::MAX,
+            ins: manifest.in_links.iter().map(InLink::new).collect(),
+            outs: manifest.out_links.iter().map(OutLink::new).collect(),
+            conns: HashMap::new(),
+            journal: Journal::new(0, 0),
+            loader: None,
+            follow_session: 0,
+            source: None,
+            target: None,
+            history: VecDeque::new(),
+            frozen: false,
+            not_ready: Some("the state store has not answered yet".into()),
+            store_reason: None,
+            packets_in: 0,
+            strays: 0,
+            next_probe: 0,
+            next_ack: 0,
+            actions: Vec::new(),
+        }
+    }
+
+    /// Something happened.
+    pub fn handle(&mut self, event: Event, now: u64, engine: &mut dyn Engine) {
+        match event {
+            Event::Accepted { conn, hello } => self.accepted(conn, hello, now),
+            Event::Connected { conn, key, welcome } => self.connected(conn, key, &welcome, now),
+            Event::DialFailed { key } => self.dial_failed(key, now),
+            Event::Closed { conn } => self.closed(conn, now),
+            Event::Frame { conn, frame } => self.frame(conn, frame, now, engine),
+            Event::Store(event) => self.store_event(event, now, engine),
+        }
+    }
+
+    /// After a burst of events: run the engine, send what it made, flush what is due, do what a deadline asks.
+    pub fn round(&mut self, now: u64, engine: &mut dyn Engine) {
+        self.poll_start(now);
+        if self.is_serving() {
+            self.run_engine(now, engine);
+            self.flush(now, engine);
+            self.copy_snapshot(engine);
+            self.acknowledge(now);
+        }
+        self.poll_moves(now, engine);
+        self.poll_dialers(now);
+        self.poll_watches(now);
+        self.send_batches();
+        self.heartbeat(now);
+    }
+
+    /// What is to be done, in order.
+    pub fn take_actions(&mut self) -> std::vec::Drain<'_, Action> {
+        self.actions.drain(..)
+    }
+
+    /// Whether packets are processed now.
+    pub fn is_serving(&self) -> bool {
+        self.role == Role::Owner && !self.frozen
+    }
+
+    /// Whether the sidecar should take no more packets in, because a peer does not keep up.
+    pub fn must_wait(&self) -> bool {
+        self.outs.iter().any(OutLink::must_wait)
+    }
+
+    /// When [`Node::round`] has something to do at the latest.
+    pub fn deadline(&self, engine: &dyn Engine) -> u64 {
+        let mut deadline = self.retry_start_at.min(self.link_deadline()).min(self.move_deadline());
+        if self.is_serving() {
+            deadline = deadline.min(engine.next_timer());
+            if self.journal_has_work() {
+                deadline = deadline.min(self.journal.flush_deadline()).min(self.next_ack);
+            }
+        }
+        deadline
+    }
+
+    /// What it is now.
+    pub fn role(&self) -> Role {
+        self.role
+    }
+
+    /// Its epoch.
+    pub fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
+    /// Why it is not ready, if it is not.
+    pub fn not_ready(&self) -> Option<&str> {
+        self.not_ready.as_deref()
+    }
+
+    /// Why the store is not reachable, if it is not.
+    pub fn store_trouble(&self) -> Option<&str> {
+        self.store_reason.as_deref()
+    }
+
+    /// Its log.
+    pub fn journal(&self) -> &Journal {
+        &self.journal
+    }
+
+    /// Packets taken in from links.
+    pub fn packets_in(&self) -> u64 {
+        self.packets_in
+    }
+
+    /// Packets that came to an owner of the past or a standby.
+    pub fn strays(&self) -> u64 {
+        self.strays
+    }
+
+    /// The links, for the control API. `transport` tells the kind of a connection.
+    pub fn links(&self, transport: impl Fn(ConnId) -> &'static str) -> Vec<LinkStatus> {
+        let shown = |conn: Option<ConnId>| conn.map_or("", &transport).to_string();
+        let ins = self.ins.iter().map(|link| LinkStatus {
+            peer: link.peer.clone(),
+            direction: Direction::In,
+            transport: shown(link.owner_conn()),
+            edges: link.edges.iter().map(|edge| edge.id()).collect(),
+            connected: link.owner_conn().is_some(),
+            packets: link.edges.iter().filter_map(|edge| edge.next()).sum(),
+            lost: link.lost(),
+            repeated: link.edges.iter().map(|edge| edge.known()).sum(),
+            kept: 0,
+        });
+        let outs = self.outs.iter().map(|link| LinkStatus {
+            peer: link.peer.clone(),
+            direction: Direction::Out,
+            transport: shown(link.route()),
+            edges: link.edges.iter().map(|edge| edge.id()).collect(),
+            connected: link.route().is_some(),
+            packets: link.edges.iter().map(|edge| edge.next()).sum(),
+            lost: link.dropped(),
+            repeated: link.edges.iter().map(|edge| edge.resent()).sum(),
+            kept: link.edges.iter().map(|edge| edge.kept()).sum(),
+        });
+        ins.chain(outs).collect()
+    }
+
+    /// A handover by its id; without one, the present or the last.
+    pub fn handover(&self, id: Option<&str>) -> Option<HandoverStatus> {
+        let wanted = |found: &str| id.is_none_or(|id| id == found);
+        let source = self.source.as_ref().filter(|source| wanted(source.id())).map(Source::status);
+        let target = self.target.as_ref().filter(|target| wanted(target.id())).map(Target::status);
+        source.or(target).or_else(|| self.history.iter().rev().find(|past| wanted(&past.id)).cloned())
+    }
+
+    /// The operator asks for a handover.
+    pub fn request_handover(
+        &mut self,
+        request: HandoverRequest,
+        now: u64,
+        engine: &mut dyn Engine,
+    ) -> Result<(), Refusal> {
+        self.begin_handover(request, now, engine)
+    }
+
+    /// The operator calls a handover off.
+    pub fn abort_handover(&mut self, id: &str, now: u64, engine: &mut dyn Engine) -> Result<(), Refusal> {
+        self.call_off(id, now, engine)
+    }
+
+    fn note(&mut self, text: impl Into<String>) {
+        self.actions.push(Action::Note(text.into()));
+    }
+
+    fn send(&mut self, conn: ConnId, frame: Frame, now: u64) {
+        if let Some(known) = self.conns.get_mut(&conn) {
+            known.last_sent = now;
+            self.actions.push(Action::Send { conn, frame });
+        }
+    }
+
+    fn remember(&mut self, status: HandoverStatus) {
+        self.history.retain(|past| past.id != status.id);
+        if self.history.len() == HISTORY {
+            self.history.pop_front();
+        }
+        self.history.push_back(status);
+    }
+}

@@ -1,0 +1,340 @@
+//! Ownership and the log: starting, claiming, loading, appending, snapshots, a store that goes and comes back.
+
+use crate::control::Role;
+use crate::link::frame::{Control, Frame};
+use crate::link::receiver::InEdge;
+use crate::link::sender::OutEdge;
+use crate::state::Writer;
+use crate::store::{Ownership, StoreCommand, StoreEvent};
+
+use super::super::engine::Engine;
+use super::super::journal::{Cover, Journal};
+use super::super::loader::Loader;
+use super::super::state_frame::{FinalPart, OutPosition, StateFrame};
+use super::{Action, ConnUse, Node, StartMode};
+
+/// A sidecar that cannot start asks the store again after this time.
+const START_AGAIN: u64 = 500_000_000;
+/// A flush is not put off longer than this many packets that wait to be acknowledged.
+const MAX_UNCOVERED: u64 = 4_096;
+
+impl Node {
+    /// Begins: who owns?
+    pub fn begin(&mut self, now: u64) {
+        self.retry_start_at = now + START_AGAIN;
+        self.actions.push(Action::Store(StoreCommand::ReadOwner));
+    }
+
+    pub(super) fn poll_start(&mut self, now: u64) {
+        if self.role == Role::Starting && self.loader.is_none() && now >= self.retry_start_at {
+            self.begin(now);
+        }
+    }
+
+    pub(super) fn store_event(&mut self, event: StoreEvent, now: u64, engine: &mut dyn Engine) {
+        self.follow(&event, now, engine);
+        match event {
+            StoreEvent::Owner(ownership) => self.owner_read(ownership, now),
+            StoreEvent::Claimed { epoch, last_frame } => self.claimed(epoch, last_frame, now, engine),
+            StoreEvent::ClaimRefused(ownership) => self.become_standby(&ownership),
+            StoreEvent::Appended { number } => {
+                self.journal.appended(number);
+                self.flush(now, engine);
+                self.send_batches();
+            }
+            StoreEvent::Fenced(ownership) => self.fenced(&ownership, engine),
+            StoreEvent::Sealed => self.seal_stored(now),
+            StoreEvent::SealNotSent { reason } => self.seal_failed(&reason, now, engine),
+            StoreEvent::Directory { peer, ownership } => self.directory(&peer, ownership.as_ref(), now),
+            StoreEvent::Down { reason } => self.store_down(reason),
+            StoreEvent::Up { fresh } => self.store_up(fresh, now),
+            StoreEvent::SnapshotStored { .. }
+            | StoreEvent::FollowReset { .. }
+            | StoreEvent::Blob { .. }
+            | StoreEvent::LogFrame { .. }
+            | StoreEvent::CaughtUp { .. } => {}
+        }
+    }
+
+    // ---- starting -------------------------------------------------------------------------------------------
+
+    fn owner_read(&mut self, ownership: Option<Ownership>, now: u64) {
+        if self.role == Role::Owner {
+            return self.check_ownership(ownership);
+        }
+        if self.role != Role::Starting || self.loader.is_some() {
+            return;
+        }
+        let mine = ownership.as_ref().is_some_and(|known| known.entry.owner == self.me.owner);
+        let epoch = ownership.as_ref().map_or(0, |known| known.epoch);
+        let claim = match self.start {
+            _ if mine => Some(epoch + 1),
+            StartMode::Claim { expected } if expected == epoch || ownership.is_none() => Some(epoch.max(expected) + 1),
+            _ => None,
+        };
+        match (claim, ownership) {
+            (Some(epoch), _) => {
+                self.retry_start_at = now + START_AGAIN;
+                let entry = self.me.clone();
+                self.actions.push(Action::Store(StoreCommand::Claim { epoch, entry }));
+            }
+            (None, Some(ownership)) => self.become_standby(&ownership),
+            (None, None) => self.role = Role::Standby,
+        }
+        if self.role == Role::Standby {
+            self.not_ready = None;
+        }
+    }
+
+    fn become_standby(&mut self, ownership: &Ownership) {
+        if self.role == Role::Starting {
+            self.role = Role::Standby;
+            self.not_ready = None;
+            self.note(format!("standby: {} owns at epoch {}", ownership.entry.owner, ownership.epoch));
+        }
+    }
+
+    fn claimed(&mut self, epoch: u64, last_frame: u64, now: u64, engine: &mut dyn Engine) {
+        self.epoch = epoch;
+        if self.role == Role::Owner {
+            // The store had lost everything: this is a new incarnation of the data set.
+            self.journal = Journal::new(last_frame, 0);
+            self.journal.want_snapshot();
+            self.announce(now, None);
+            return;
+        }
+        if last_frame == 0 {
+            return self.become_owner(epoch, &Loader::default(), None, now, engine);
+        }
+        self.not_ready = Some(format!("loads the state up to frame {last_frame}"));
+        self.follow_session += 1;
+        self.loader = Some(Loader::new(self.follow_session));
+        let session = self.follow_session;
+        self.actions.push(Action::Store(StoreCommand::Follow { session }));
+    }
+
+    /// Feeds whoever loads: an owner that starts, or a target.
+    fn follow(&mut self, event: &StoreEvent, now: u64, engine: &mut dyn Engine) {
+        if let Some(loader) = &mut self.loader {
+            let result = loader.handle(event, engine);
+            let caught_up = matches!(event, StoreEvent::CaughtUp { session, .. } if *session == self.follow_session);
+            if let Err(error) = result {
+                self.note(format!("the stored state cannot be used and is left out: {error}"));
+                engine.reset();
+            } else if !caught_up {
+                return;
+            }
+            let loader = self.loader.take().unwrap_or_default();
+            self.actions.push(Action::Store(StoreCommand::Unfollow));
+            let epoch = self.epoch;
+            return self.become_owner(epoch, &loader, None, now, engine);
+        }
+        let Some(target) = self.target.as_mut().filter(|target| target.is_waiting()) else { return };
+        if let Err(error) = target.loader.handle(event, engine) {
+            return self.stop_being_target("BadState", error.to_string(), now, engine);
+        }
+        if let StoreEvent::CaughtUp { ownership, .. } = event
+            && ownership.entry.owner == self.me.owner
+            && ownership.epoch == target.prepare.epoch
+        {
+            target.seal_stored(now);
+        }
+    }
+
+    /// From here on packets are processed.
+    pub(super) fn become_owner(
+        &mut self,
+        epoch: u64,
+        loader: &Loader,
+        handover: Option<String>,
+        now: u64,
+        engine: &mut dyn Engine,
+    ) {
+        self.epoch = epoch;
+        self.role = Role::Owner;
+        self.frozen = false;
+        self.not_ready = None;
+        self.journal = Journal::new(loader.applied, loader.frames);
+        let inputs = self.ins.iter_mut().flat_map(|link| &mut link.edges);
+        for edge in inputs {
+            if let Some(position) = loader.inputs.get(&edge.id()) {
+                edge.restore(*position);
+            }
+        }
+        for edge in self.outs.iter_mut().flat_map(|link| &mut link.edges) {
+            if let Some(position) = loader.outputs.get(&edge.id()) {
+                edge.restore(position.next, position.accepted, position.tail.clone());
+            }
+        }
+        engine.set_tracking(true);
+        engine.set_serving(true);
+        self.note(format!("owner at epoch {epoch} with {} flows", engine.flows()));
+        self.announce(now, handover);
+    }
+
+    fn announce(&mut self, now: u64, id: Option<String>) {
+        let epoch = self.epoch;
+        let peers = self.conns.iter().filter(|(_, c)| matches!(c.used_for, ConnUse::In(_) | ConnUse::OutOwner(_)));
+        for conn in peers.map(|(conn, _)| *conn).collect::<Vec<_>>() {
+            self.send(conn, Frame::Control(Control::Owner { epoch, id: id.clone() }), now);
+        }
+    }
+
+    // ---- losing ownership -----------------------------------------------------------------------------------
+
+    fn check_ownership(&mut self, ownership: Option<Ownership>) {
+        if let Some(other) = ownership.filter(|known| known.epoch > self.epoch) {
+            self.retire_as_fenced(&other);
+        }
+    }
+
+    fn fenced(&mut self, ownership: &Ownership, engine: &mut dyn Engine) {
+        if self.role == Role::Owner {
+            engine.set_serving(false);
+            self.retire_as_fenced(ownership);
+        }
+    }
+
+    fn retire_as_fenced(&mut self, ownership: &Ownership) {
+        self.role = Role::Sealed;
+        let text = format!("{} owns at epoch {}", ownership.entry.owner, ownership.epoch);
+        self.note(format!("fenced: {text}"));
+        self.not_ready = Some(text);
+    }
+
+    // ---- the log --------------------------------------------------------------------------------------------
+
+    /// Whether something waits for the next flush or acknowledgement.
+    pub(super) fn journal_has_work(&self) -> bool {
+        let uncovered = |edge: &InEdge| edge.next().is_some_and(|next| next > edge.durable());
+        self.journal.has_covers() || self.ins.iter().flat_map(|link| &link.edges).any(uncovered)
+    }
+
+    fn uncovered(&self) -> u64 {
+        let edges = self.ins.iter().flat_map(|link| &link.edges);
+        edges.map(|edge| edge.next().unwrap_or(0) - edge.durable().min(edge.next().unwrap_or(0))).max().unwrap_or(0)
+    }
+
+    /// Appends what has changed when it is due: at once for strict changes, else now and then.
+    pub(super) fn flush(&mut self, now: u64, engine: &mut dyn Engine) {
+        if !self.is_serving() || self.journal.is_busy() {
+            return;
+        }
+        let strict = engine.has_strict();
+        if !strict && !self.journal.flush_due(now) && self.uncovered() < MAX_UNCOVERED {
+            return;
+        }
+        self.journal.flushed(now);
+        let appended = if self.journal.is_down() { false } else { self.append(now, engine) };
+        let number = if appended { self.journal.next_number() - 1 } else { 0 };
+        let cover = Cover { number, inputs: self.input_positions(), outputs: self.output_positions() };
+        self.journal.add_cover(cover);
+    }
+
+    fn input_positions(&self) -> Vec<Vec<u64>> {
+        self.ins.iter().map(|link| link.edges.iter().map(|edge| edge.next().unwrap_or(0)).collect()).collect()
+    }
+
+    fn output_positions(&self) -> Vec<Vec<u64>> {
+        self.outs.iter().map(|link| link.edges.iter().map(OutEdge::next).collect()).collect()
+    }
+
+    fn append(&mut self, now: u64, engine: &mut dyn Engine) -> bool {
+        if !engine.has_changes() {
+            return false;
+        }
+        let mut changes = Writer::new();
+        engine.take_changes(&mut changes);
+        let frame = self.state_frame(changes, now).encode();
+        let (epoch, number) = (self.epoch, self.journal.issue(frame.len()));
+        self.actions.push(Action::Store(StoreCommand::Append { epoch, number, frame }));
+        true
+    }
+
+    fn state_frame(&self, changes: Writer, now: u64) -> StateFrame {
+        let inputs = self.ins.iter().flat_map(|link| &link.edges).map(|edge| (edge.id(), edge.next())).collect();
+        let position = |edge: &OutEdge| OutPosition {
+            edge: edge.id(),
+            next: edge.next(),
+            accepted: edge.accepted(),
+            tail: Vec::new(),
+        };
+        StateFrame {
+            number: self.journal.next_number(),
+            epoch: self.epoch,
+            time: now,
+            inputs,
+            outputs: self.outs.iter().flat_map(|link| &link.edges).map(position).collect(),
+            changes: changes.into_bytes().into(),
+            last: None,
+        }
+    }
+
+    /// The final frame of a handover: changes, small state, and what the downstreams have not accepted.
+    pub(super) fn final_state(&mut self, id: String, now: u64, engine: &mut dyn Engine) -> StateFrame {
+        let (mut changes, mut small) = (Writer::new(), Writer::new());
+        engine.take_changes(&mut changes);
+        engine.save(&mut small);
+        let mut frame = self.state_frame(changes, now);
+        let edges = self.outs.iter().flat_map(|link| &link.edges);
+        for (position, edge) in frame.outputs.iter_mut().zip(edges) {
+            position.tail = edge.batches(edge.accepted(), edge.next()).cloned().collect();
+            position.tail.iter_mut().for_each(|batch| batch.hold = 0);
+        }
+        frame.last = Some(FinalPart { id, small_state: small.into_bytes().into() });
+        frame
+    }
+
+    /// The changes of a final frame that was not stored are in nobody's log: a snapshot makes it whole again.
+    pub(super) fn restore_outputs_after_failed_seal(&mut self) {
+        let stored = self.journal.stored();
+        self.journal = Journal::new(stored, 0);
+        self.journal.want_snapshot();
+        self.outs.iter_mut().flat_map(|link| &mut link.edges).for_each(|edge| edge.release());
+    }
+
+    /// Copies one blob of a snapshot, if one is due, so that packets wait for a blob at most.
+    pub(super) fn copy_snapshot(&mut self, engine: &mut dyn Engine) {
+        let epoch = self.epoch;
+        let Some(copy) = self.journal.snapshot() else { return };
+        let blobs = engine.snapshot_blobs();
+        let base = copy.base;
+        if copy.next_blob < blobs {
+            let mut blob = Writer::new();
+            engine.snapshot_blob(copy.next_blob, &mut blob);
+            let index = copy.next_blob;
+            copy.next_blob += 1;
+            let blob = blob.into_bytes().into();
+            self.actions.push(Action::Store(StoreCommand::SnapshotBlob { epoch, base, index, blob }));
+        } else {
+            self.journal.snapshot_copied();
+            self.actions.push(Action::Store(StoreCommand::SnapshotDone { epoch, base, blobs }));
+        }
+    }
+
+    // ---- a store that goes and comes back -------------------------------------------------------------------
+
+    fn store_down(&mut self, reason: String) {
+        if !self.journal.is_down() {
+            self.note(format!("the state store is not reachable: {reason}"));
+        }
+        self.journal.set_down(true);
+        if self.role == Role::Starting {
+            self.not_ready = Some(format!("the state store is not reachable: {reason}"));
+        }
+        self.store_reason = Some(reason);
+    }
+
+    fn store_up(&mut self, fresh: bool, now: u64) {
+        self.journal.set_down(false);
+        self.store_reason = None;
+        self.note(if fresh { "the state store is back, without our state" } else { "the state store is back" });
+        if self.role == Role::Owner && fresh {
+            let (epoch, entry) = (self.epoch + 1, self.me.clone());
+            self.actions.push(Action::Store(StoreCommand::Claim { epoch, entry }));
+        }
+        if self.role == Role::Starting {
+            self.begin(now);
+        }
+    }
+}

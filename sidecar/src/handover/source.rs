@@ -1,0 +1,341 @@
+//! The source of a handover (S in the design): the one that decides between SEAL and ABORT.
+//!
+//! ```text
+//! Preparing ──announce──▶ Syncing ──arm──▶ Arming ──cut──▶ Cutting ──seal──▶ Sealing ──stored──▶ Sealed ▶ Started ▶ Finished
+//!     └──────────────┴────────────────┴──────────────┴── abort ▶ Aborted          (never from here on)
+//! ```
+//! Pure: it is told what happened and what time it is, and answers what to do next.
+
+use std::collections::BTreeSet;
+
+use crate::control::{Breakdown, HandoverPhase, HandoverRequest, HandoverStatus, Side};
+
+use super::dialer::Dialer;
+
+/// All must answer ARM within this time.
+const ARM_PATIENCE: u64 = 500_000_000;
+/// ARM is repeated to those that are not ready this often.
+const ARM_AGAIN: u64 = 10_000_000;
+/// Shortest time that a cut gets.
+const CUT_PATIENCE: u64 = 50_000_000;
+/// Nothing is waited for longer than this after the seal.
+const FINISH_PATIENCE: u64 = 10_000_000_000;
+
+/// A party that must answer ARM.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Party {
+    /// The upstream of in-link *i*.
+    Upstream(usize),
+    /// The downstream of out-link *j*.
+    Downstream(usize),
+    /// The target.
+    Target,
+}
+
+/// What is to be done next.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Step {
+    /// Tell peers and target.
+    Announce,
+    /// Ask these whether they are ready.
+    Arm(Vec<Party>),
+    /// Ask the upstreams to end their frames.
+    Cut,
+    /// Stop, and store the final frame.
+    Seal,
+    /// Call it off: reason and sentence.
+    Abort(&'static str, String),
+}
+
+/// What the source has to know of its surroundings.
+#[derive(Debug, Clone, Default)]
+pub struct Facts {
+    /// The first peer without a connection.
+    pub missing_link: Option<String>,
+    /// Whether an append is under way.
+    pub journal_busy: bool,
+    /// Whether the store is away.
+    pub store_down: bool,
+    /// Flows now.
+    pub flows: u64,
+}
+
+/// The source's side of one handover.
+#[derive(Debug)]
+pub struct Source {
+    /// What was asked for.
+    pub request: HandoverRequest,
+    /// The new owner's epoch.
+    pub epoch: u64,
+    /// Keeps the connection to the target.
+    pub target: Dialer,
+    phase: HandoverPhase,
+    failure: Option<(&'static str, String)>,
+    waiting: BTreeSet<Party>,
+    refusal: Option<String>,
+    next_arm: u64,
+    markers: Vec<Vec<Option<u64>>>,
+    synced: (u64, bool),
+    flows: u64,
+    begun_at: u64,
+    announced_at: Option<u64>,
+    armed_at: Option<u64>,
+    cut_at: Option<u64>,
+    seal_at: Option<u64>,
+    done_at: Option<u64>,
+    breakdown: Breakdown,
+}
+
+fn millis(from: Option<u64>, to: u64) -> f64 {
+    from.map_or(0.0, |from| to.saturating_sub(from) as f64 / 1e6)
+}
+
+impl Source {
+    /// Begins. `epoch` is the source's; `in_edges` has the number of edges of each in-link.
+    pub fn new(request: HandoverRequest, epoch: u64, in_edges: &[usize], now: u64) -> Self {
+        Self {
+            target: Dialer::to_address(request.target_link_addr.clone()),
+            request,
+            epoch: epoch + 1,
+            phase: HandoverPhase::Preparing,
+            failure: None,
+            waiting: BTreeSet::new(),
+            refusal: None,
+            next_arm: 0,
+            markers: in_edges.iter().map(|edges| vec![None; *edges]).collect(),
+            synced: (0, false),
+            flows: 0,
+            begun_at: now,
+            announced_at: None,
+            armed_at: None,
+            cut_at: None,
+            seal_at: None,
+            done_at: None,
+            breakdown: Breakdown::default(),
+        }
+    }
+
+    /// The handover.
+    pub fn id(&self) -> &str {
+        &self.request.id
+    }
+
+    /// How far it is.
+    pub fn phase(&self) -> HandoverPhase {
+        self.phase
+    }
+
+    /// Whether it can still be called off.
+    pub fn can_abort(&self) -> bool {
+        self.phase < HandoverPhase::Sealed && self.seal_at.is_none()
+    }
+
+    /// Whether the seal was asked for and no answer is known.
+    pub fn is_sealing(&self) -> bool {
+        self.seal_at.is_some() && self.phase == HandoverPhase::Cutting
+    }
+
+    /// What to do now.
+    pub fn poll(&mut self, now: u64, facts: &Facts) -> Option<Step> {
+        self.flows = facts.flows;
+        if self.can_abort() {
+            if facts.store_down {
+                let text = "the state store is not reachable, so the state cannot be handed over";
+                return Some(self.give_up("StateStoreDown", text.into(), now));
+            }
+            if self.announced_at.is_some() && self.target.up().is_none() {
+                return Some(self.give_up("TargetLost", self.no_target(), now));
+            }
+        }
+        match self.phase {
+            HandoverPhase::Preparing => self.prepare(now, facts),
+            HandoverPhase::Syncing => self.sync(now),
+            HandoverPhase::Armed => self.arm(now),
+            HandoverPhase::Cutting if self.seal_at.is_none() => self.cut(now, facts),
+            HandoverPhase::Sealed | HandoverPhase::Started => {
+                if self.done_at.is_some_and(|done| now >= done + FINISH_PATIENCE) {
+                    self.phase = HandoverPhase::Finished;
+                }
+                None
+            }
+            _ => None,
+        }
+    }
+
+    fn no_target(&self) -> String {
+        format!("no connection to the target {} at {}", self.request.target_owner_id, self.request.target_link_addr)
+    }
+
+    fn out_of_time(&self, now: u64) -> bool {
+        now >= self.begun_at + self.request.deadline_ms.saturating_mul(1_000_000)
+    }
+
+    fn prepare(&mut self, now: u64, facts: &Facts) -> Option<Step> {
+        if self.out_of_time(now) {
+            let missing = facts.missing_link.as_ref().map(|peer| format!("no link to \"{peer}\""));
+            let text = missing.unwrap_or_else(|| self.no_target());
+            return Some(self.give_up("DeadlineExceeded", text, now));
+        }
+        if self.target.up().is_none() || facts.missing_link.is_some() {
+            return None;
+        }
+        self.phase = HandoverPhase::Syncing;
+        self.announced_at = Some(now);
+        self.breakdown.prepare_ms = millis(Some(self.begun_at), now);
+        Some(Step::Announce)
+    }
+
+    fn sync(&mut self, now: u64) -> Option<Step> {
+        let baseline = self.announced_at.unwrap_or(now) + u64::from(self.request.watch_ms) * 1_000_000;
+        if self.synced.1 && now >= baseline {
+            self.phase = HandoverPhase::Armed;
+            self.armed_at = Some(now);
+            self.next_arm = now + ARM_AGAIN;
+            self.waiting = self.parties().collect();
+            return Some(Step::Arm(self.waiting.iter().copied().collect()));
+        }
+        if self.out_of_time(now) {
+            let text = format!("the target had loaded {} of {} flows at the deadline", self.synced.0, self.flows);
+            return Some(self.give_up("DeadlineExceeded", text, now));
+        }
+        None
+    }
+
+    fn parties(&self) -> impl Iterator<Item = Party> + use<> {
+        let upstreams = self.markers.len();
+        (0..upstreams).map(Party::Upstream).chain([Party::Target])
+    }
+
+    /// Adds the downstreams to those that must answer ARM.
+    pub fn await_downstreams(&mut self, count: usize) {
+        self.waiting.extend((0..count).map(Party::Downstream));
+    }
+
+    fn arm(&mut self, now: u64) -> Option<Step> {
+        if self.waiting.is_empty() {
+            self.phase = HandoverPhase::Cutting;
+            self.cut_at = Some(now);
+            self.breakdown.arm_ms = millis(self.armed_at, now);
+            return Some(Step::Cut);
+        }
+        if now >= self.armed_at.unwrap_or(now) + ARM_PATIENCE {
+            let who = self.waiting.iter().map(|party| format!("{party:?}")).collect::<Vec<_>>().join(", ");
+            let text = self.refusal.take().unwrap_or_else(|| format!("no answer from {who} within 500 ms"));
+            return Some(self.give_up("NotReady", text, now));
+        }
+        if now >= self.next_arm {
+            self.next_arm = now + ARM_AGAIN;
+            return Some(Step::Arm(self.waiting.iter().copied().collect()));
+        }
+        None
+    }
+
+    fn cut(&mut self, now: u64, facts: &Facts) -> Option<Step> {
+        let all = self.markers.iter().flatten().all(Option::is_some);
+        if all && self.breakdown.cut_ms == 0.0 {
+            self.breakdown.cut_ms = millis(self.cut_at, now);
+        }
+        if all && !facts.journal_busy {
+            self.seal_at = Some(now);
+            return Some(Step::Seal);
+        }
+        let patience = CUT_PATIENCE.max(self.request.max_downtime_ms.saturating_mul(1_000_000));
+        if now >= self.cut_at.unwrap_or(now).saturating_add(patience) {
+            let missing = self.markers.iter().flatten().filter(|marker| marker.is_none()).count();
+            let text = match missing {
+                0 => "the state store did not acknowledge the last frame before the cut in time".to_string(),
+                _ => format!("{missing} upstream edges did not end within {} ms", patience / 1_000_000),
+            };
+            return Some(self.give_up("CutTimeout", text, now));
+        }
+        None
+    }
+
+    /// When [`Source::poll`] has something to do at the latest.
+    pub fn deadline(&self) -> u64 {
+        let patience = CUT_PATIENCE.max(self.request.max_downtime_ms.saturating_mul(1_000_000));
+        match self.phase {
+            HandoverPhase::Preparing | HandoverPhase::Syncing => {
+                let watch = u64::from(self.request.watch_ms) * 1_000_000;
+                let ready = self.announced_at.filter(|_| self.synced.1).map_or(u64::MAX, |at| at + watch);
+                ready.min(self.begun_at.saturating_add(self.request.deadline_ms.saturating_mul(1_000_000)))
+            }
+            HandoverPhase::Armed => self.next_arm,
+            HandoverPhase::Cutting if self.seal_at.is_none() => {
+                self.cut_at.unwrap_or(0).saturating_add(patience)
+            }
+            HandoverPhase::Sealed | HandoverPhase::Started => {
+                self.done_at.unwrap_or(0).saturating_add(FINISH_PATIENCE)
+            }
+            _ => u64::MAX,
+        }
+    }
+
+    /// The target's progress.
+    pub fn synced(&mut self, flows: u64, ready: bool, now: u64) {
+        if ready && !self.synced.1 {
+            self.breakdown.sync_ms = millis(self.announced_at, now);
+        }
+        self.synced = (flows, ready);
+    }
+
+    /// A party is ready.
+    pub fn armed(&mut self, party: Party) {
+        self.waiting.remove(&party);
+    }
+
+    /// A party is not ready, and why. It is asked again until the time is over.
+    pub fn refused(&mut self, reason: String) {
+        self.refusal = Some(reason);
+    }
+
+    /// An upstream ended an edge (given by its place in the link).
+    pub fn marker(&mut self, link: usize, edge: usize, next: u64) {
+        if let Some(slot) = self.markers.get_mut(link).and_then(|edges| edges.get_mut(edge)) {
+            *slot = Some(next);
+        }
+    }
+
+    /// The seal is stored.
+    pub fn sealed(&mut self, now: u64) {
+        self.phase = HandoverPhase::Sealed;
+        self.done_at = Some(now);
+        self.breakdown.seal_ms = millis(self.seal_at, now);
+    }
+
+    /// The target says that it owns.
+    pub fn started(&mut self) {
+        self.phase = self.phase.max(HandoverPhase::Started);
+    }
+
+    /// The target has all reports.
+    pub fn finished(&mut self) {
+        if self.phase >= HandoverPhase::Sealed && self.phase != HandoverPhase::Aborted {
+            self.phase = HandoverPhase::Finished;
+        }
+    }
+
+    /// Calls the handover off.
+    pub fn give_up(&mut self, reason: &'static str, text: String, now: u64) -> Step {
+        self.phase = HandoverPhase::Aborted;
+        self.done_at = Some(now);
+        self.seal_at = None;
+        self.failure = Some((reason, text.clone()));
+        Step::Abort(reason, text)
+    }
+
+    /// For the control API.
+    pub fn status(&self) -> HandoverStatus {
+        HandoverStatus {
+            id: self.request.id.clone(),
+            side: Side::Source,
+            phase: self.phase,
+            flows_total: self.flows,
+            flows_synced: self.synced.0,
+            reason: self.failure.as_ref().map(|(reason, _)| (*reason).to_string()),
+            message: self.failure.as_ref().map(|(_, message)| message.clone()),
+            breakdown: self.breakdown.clone(),
+            report: None,
+        }
+    }
+}

@@ -1,0 +1,218 @@
+//! The sending end of a link, and its part in a handover of the peer (U in the design): it announces nothing and
+//! decides nothing, it ends its frames to the source with markers, sends on to the target, and goes back if told.
+
+use crate::link::frame::{Data, Marker, PeerReport, Prepare};
+use crate::link::handshake::Welcome;
+use crate::link::sender::OutEdge;
+use crate::manifest::LinkSpec;
+
+use super::dialer::{ConnId, Dialer};
+
+/// The handover of the peer, as its upstream sees it.
+#[derive(Debug)]
+pub struct PeerMove {
+    /// What was announced.
+    pub prepare: Prepare,
+    /// Keeps a connection to the target.
+    pub target: Dialer,
+    /// Set by CUT: per edge the first sequence number that goes to the target.
+    pub markers: Option<Vec<u64>>,
+    /// Set by ARM: when the window of measurement began.
+    pub armed_at: Option<u64>,
+    dropped_before: u64,
+}
+
+/// The sending end of a link.
+#[derive(Debug)]
+pub struct OutLink {
+    /// The sub-function at the other end.
+    pub peer: String,
+    /// Whether it drops when full.
+    pub in_cycle: bool,
+    /// The edges, in the manifest's order.
+    pub edges: Vec<OutEdge>,
+    /// Keeps a connection to the peer's owner.
+    pub owner: Dialer,
+    /// A handover of the peer.
+    pub peer_move: Option<PeerMove>,
+    /// A handover of the peer that is done but for the report.
+    pub to_report: Option<PeerMove>,
+}
+
+impl OutLink {
+    /// A link that was never used.
+    pub fn new(spec: &LinkSpec) -> Self {
+        Self {
+            peer: spec.peer.clone(),
+            in_cycle: spec.in_cycle,
+            edges: spec.edges.iter().map(|edge| OutEdge::new(edge.id)).collect(),
+            owner: Dialer::by_directory(),
+            peer_move: None,
+            to_report: None,
+        }
+    }
+
+    /// The connection that packets take now.
+    pub fn route(&self) -> Option<ConnId> {
+        match &self.peer_move {
+            Some(PeerMove { markers: Some(_), target, .. }) => target.up(),
+            _ => self.owner.up(),
+        }
+    }
+
+    /// Packets dropped because the peer did not keep up.
+    pub fn dropped(&self) -> u64 {
+        self.edges.iter().map(OutEdge::dropped).sum()
+    }
+
+    /// Whether a sender that may wait must wait.
+    pub fn must_wait(&self) -> bool {
+        !self.in_cycle && self.edges.iter().any(OutEdge::is_full)
+    }
+
+    /// The next batch to send, over all edges.
+    pub fn next_to_send(&mut self, epoch: u64, stored: u64) -> Option<Data> {
+        self.edges.iter_mut().find_map(|edge| edge.next_to_send(epoch, stored))
+    }
+
+    /// Closes the open batches; those from `starts` on wait for frame `hold`.
+    pub fn close(&mut self, hold: u64) {
+        self.edges.iter_mut().for_each(|edge| edge.close(hold));
+    }
+
+    /// PREPARE: the peer will move. A repeated announcement changes nothing.
+    pub fn prepare(&mut self, prepare: Prepare) {
+        if self.peer_move.as_ref().is_some_and(|known| known.prepare.id == prepare.id) {
+            return;
+        }
+        self.peer_move = Some(PeerMove {
+            target: Dialer::to_address(prepare.address.clone()),
+            prepare,
+            markers: None,
+            armed_at: None,
+            dropped_before: self.dropped(),
+        });
+    }
+
+    fn moving(&mut self, id: &str) -> Option<&mut PeerMove> {
+        self.peer_move.as_mut().filter(|known| known.prepare.id == id)
+    }
+
+    /// ARM: ready, or why not.
+    pub fn arm(&mut self, id: &str, now: u64) -> Result<(), String> {
+        let me = format!("the link to \"{}\"", self.peer);
+        let Some(known) = self.moving(id) else { return Err(format!("{me} knows of no such handover")) };
+        if known.target.up().is_none() {
+            return Err(format!("{me} has no connection to the target at {} yet", known.prepare.address));
+        }
+        known.armed_at = Some(now);
+        Ok(())
+    }
+
+    /// CUT: the markers to send to the source. What was not sent to it goes to the target. The same again for a
+    /// source that asks again after a broken connection.
+    pub fn cut(&mut self, id: &str) -> Vec<Marker> {
+        let sent: Vec<u64> = self.edges.iter().map(OutEdge::sent).collect();
+        let Some(known) = self.moving(id) else { return Vec::new() };
+        let epoch = known.prepare.epoch;
+        let markers = known.markers.get_or_insert(sent).clone();
+        self.edges.iter().zip(markers).map(|(edge, next)| Marker { edge: edge.id(), next, epoch }).collect()
+    }
+
+    /// ABORT: everything from the markers on goes to the source after all.
+    pub fn abort(&mut self, id: &str) -> Option<PeerMove> {
+        self.moving(id)?;
+        let gone = self.peer_move.take()?;
+        if let Some(markers) = &gone.markers {
+            self.edges.iter_mut().zip(markers).for_each(|(edge, from)| edge.send_from(*from));
+        }
+        Some(gone)
+    }
+
+    /// The target owns: its connection becomes the link's. Returns the connection that is no longer needed.
+    pub fn commit(&mut self, epoch: u64) -> Option<ConnId> {
+        let done = self.peer_move.take_if(|known| known.prepare.epoch <= epoch)?;
+        let old = self.owner.up();
+        self.owner = Dialer::by_directory();
+        if let Some(conn) = done.target.up() {
+            self.owner.connected(conn);
+        }
+        if done.markers.is_none() {
+            // The target took over without a cut that reached us: all that is not safe goes to it.
+            self.edges.iter_mut().for_each(|edge| edge.send_from(0));
+        }
+        self.to_report = Some(done);
+        old
+    }
+
+    /// The owner's connection is up. Returns how many packets cannot be sent again, and the frames and markers that
+    /// a source in the middle of a cut must get again.
+    pub fn owner_connected(&mut self, conn: ConnId, welcome: &Welcome) -> (u64, Vec<Data>, Vec<Marker>) {
+        self.owner.connected(conn);
+        let id = self.peer_move.as_ref().map(|known| known.prepare.id.clone());
+        if let Some(id) = id.filter(|id| welcome.handover.as_ref() != Some(id)) {
+            // The source knows no such handover any more: it gave it up while we could not hear it.
+            self.abort(&id);
+        }
+        match self.peer_move.as_ref().and_then(|known| known.markers.clone()) {
+            None => (self.resume(welcome), Vec::new(), Vec::new()),
+            Some(markers) => {
+                let again = self.again_up_to(&markers, welcome);
+                let id = self.peer_move.as_ref().map(|known| known.prepare.id.clone()).unwrap_or_default();
+                (0, again, self.cut(&id))
+            }
+        }
+    }
+
+    fn resume(&mut self, welcome: &Welcome) -> u64 {
+        let position = |id: u16| welcome.edges.iter().find(|position| position.edge == id);
+        self.edges
+            .iter_mut()
+            .map(|edge| match position(edge.id()) {
+                Some(position) => edge.resume(position.accepted, position.durable),
+                None => edge.resume(None, 0),
+            })
+            .sum()
+    }
+
+    /// What the source has not got of the packets before the markers.
+    fn again_up_to(&self, markers: &[u64], welcome: &Welcome) -> Vec<Data> {
+        let accepted = |id: u16| welcome.edges.iter().find(|p| p.edge == id).and_then(|p| p.accepted).unwrap_or(0);
+        self.edges
+            .iter()
+            .zip(markers)
+            .flat_map(|(edge, marker)| {
+                edge.batches(accepted(edge.id()), *marker).map(|batch| Data {
+                    edge: edge.id(),
+                    epoch: 0,
+                    first: batch.first,
+                    count: batch.count,
+                    body: batch.body.clone(),
+                })
+            })
+            .collect()
+    }
+
+    /// The target's connection is up: send from the markers on, or from where it has parked.
+    pub fn target_connected(&mut self, conn: ConnId, welcome: &Welcome) {
+        let Some(known) = &mut self.peer_move else { return };
+        known.target.connected(conn);
+        if let Some(markers) = &known.markers {
+            for (edge, marker) in self.edges.iter_mut().zip(markers) {
+                let parked = welcome.edges.iter().find(|p| p.edge == edge.id()).and_then(|p| p.accepted);
+                edge.send_from(parked.unwrap_or(0).max(*marker));
+            }
+        }
+    }
+
+    /// The report that is due, once the window of measurement is over.
+    pub fn take_report(&mut self, me: &str, now: u64) -> Option<PeerReport> {
+        let due = |done: &mut PeerMove| {
+            let window = u64::from(done.prepare.watch_ms) * 1_000_000;
+            done.armed_at.is_none_or(|armed| now >= armed + window)
+        };
+        let done = self.to_report.take_if(due)?;
+        let lost = self.dropped() - done.dropped_before;
+        Some(PeerReport { id: done.prepare.id, peer: me.to_string(), lost, ..PeerReport::default() })
+    }
+}

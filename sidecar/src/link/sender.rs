@@ -1,0 +1,315 @@
+//! The sending side of a cut edge: numbers packets, keeps them until they are safe, sends and re-sends in order.
+//!
+//! Always: `durable <= accepted <= next`, the ring holds every packet from `durable` on, and packets leave in
+//! sequence. A batch may be *held* until a frame of state is stored (strict changes); what is behind it waits too.
+
+use std::collections::VecDeque;
+
+use bytes::{Bytes, BytesMut};
+
+use super::frame::{Data, MAX_PACKETS};
+
+/// Most packets that one edge keeps.
+pub const MAX_RING_PACKETS: u64 = 16_384;
+/// Most bytes that one edge keeps.
+pub const MAX_RING_BYTES: usize = 8 << 20;
+/// Most packets sent ahead of the receiver's acknowledgement.
+const WINDOW_PACKETS: u64 = 8_192;
+/// A batch is closed when it has this many bytes.
+const BATCH_BYTES: usize = 64 << 10;
+
+/// A batch in the ring.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Batch {
+    /// Sequence number of the first packet.
+    pub first: u64,
+    /// Packets in it.
+    pub count: u16,
+    /// Their encoded form.
+    pub body: Bytes,
+    /// May be sent once this state frame is stored; 0: at once.
+    pub hold: u64,
+}
+
+impl Batch {
+    fn end(&self) -> u64 {
+        self.first + u64::from(self.count)
+    }
+}
+
+/// The sending side of one edge.
+#[derive(Debug)]
+pub struct OutEdge {
+    id: u16,
+    next: u64,
+    sent: u64,
+    accepted: u64,
+    durable: u64,
+    ring: VecDeque<Batch>,
+    ring_bytes: usize,
+    open: BytesMut,
+    open_count: u16,
+    dropped: u64,
+    resent: u64,
+}
+
+impl OutEdge {
+    /// An edge on which nothing was sent yet.
+    pub fn new(id: u16) -> Self {
+        Self {
+            id,
+            next: 0,
+            sent: 0,
+            accepted: 0,
+            durable: 0,
+            ring: VecDeque::new(),
+            ring_bytes: 0,
+            open: BytesMut::new(),
+            open_count: 0,
+            dropped: 0,
+            resent: 0,
+        }
+    }
+
+    /// The edge's number.
+    pub fn id(&self) -> u16 {
+        self.id
+    }
+
+    /// Sequence number that the next packet gets.
+    pub fn next(&self) -> u64 {
+        self.next
+    }
+
+    /// First sequence number that the receiver has not accepted, as far as is known.
+    pub fn accepted(&self) -> u64 {
+        self.accepted
+    }
+
+    /// First sequence number not sent on the present connection.
+    pub fn sent(&self) -> u64 {
+        self.sent
+    }
+
+    /// Packets that did not fit.
+    pub fn dropped(&self) -> u64 {
+        self.dropped
+    }
+
+    /// Packets sent more than once.
+    pub fn resent(&self) -> u64 {
+        self.resent
+    }
+
+    /// Packets kept.
+    pub fn kept(&self) -> u64 {
+        self.next - self.durable.min(self.next)
+    }
+
+    /// Whether there is no room for another batch.
+    pub fn is_full(&self) -> bool {
+        self.kept() >= MAX_RING_PACKETS || self.ring_bytes + self.open.len() >= MAX_RING_BYTES
+    }
+
+    /// The buffer for one more packet, numbered next; `None` when the ring is full: the packet is dropped and counted.
+    pub fn open_packet(&mut self) -> Option<&mut BytesMut> {
+        if self.is_full() {
+            self.dropped += 1;
+            return None;
+        }
+        if self.open_count == MAX_PACKETS || self.open.len() >= BATCH_BYTES {
+            self.close(0);
+        }
+        self.open_count += 1;
+        self.next += 1;
+        Some(&mut self.open)
+    }
+
+    /// Closes the batch being filled; `hold` is the state frame that it waits for (0: none).
+    pub fn close(&mut self, hold: u64) {
+        if self.open_count == 0 {
+            return;
+        }
+        let body = self.open.split().freeze();
+        self.ring_bytes += body.len();
+        let (first, count) = (self.next - u64::from(self.open_count), self.open_count);
+        self.ring.push_back(Batch { first, count, body, hold });
+        self.open_count = 0;
+    }
+
+    /// Makes every batch from sequence number `from` on wait for a state frame.
+    pub fn hold_from(&mut self, from: u64, hold: u64) {
+        for batch in self.ring.iter_mut().rev().take_while(|batch| batch.first >= from) {
+            batch.hold = batch.hold.max(hold);
+        }
+    }
+
+    /// Nothing waits any more.
+    pub fn release(&mut self) {
+        self.ring.iter_mut().for_each(|batch| batch.hold = 0);
+    }
+
+    /// The next batch to send, if the window and the stored state allow one.
+    pub fn next_to_send(&mut self, epoch: u64, stored: u64) -> Option<Data> {
+        if self.sent >= self.accepted + WINDOW_PACKETS {
+            return None;
+        }
+        let at = self.ring.partition_point(|batch| batch.end() <= self.sent);
+        let batch = self.ring.get(at).filter(|batch| batch.hold <= stored)?;
+        self.sent = batch.end();
+        Some(Data { edge: self.id, epoch, first: batch.first, count: batch.count, body: batch.body.clone() })
+    }
+
+    /// The receiver's word; what it cannot have is ignored.
+    pub fn acknowledge(&mut self, accepted: u64, durable: u64) {
+        self.accepted = self.accepted.max(accepted.min(self.next));
+        self.durable = self.durable.max(durable.min(self.accepted));
+        while let Some(batch) = self.ring.front().filter(|batch| batch.end() <= self.durable) {
+            self.ring_bytes -= batch.body.len();
+            self.ring.pop_front();
+        }
+    }
+
+    /// A new connection: the receiver accepts from `accepted` on. Returns how many packets can no longer be re-sent.
+    /// A sender that starts without a past goes on where the receiver is.
+    pub fn resume(&mut self, accepted: Option<u64>, durable: u64) -> u64 {
+        let Some(accepted) = accepted else {
+            self.sent = self.ring_start();
+            return 0;
+        };
+        if accepted > self.next {
+            self.skip_to(accepted);
+            return 0;
+        }
+        let start = self.ring_start();
+        self.resent += self.sent.saturating_sub(accepted.max(start));
+        self.sent = accepted.max(start);
+        self.acknowledge(accepted, durable);
+        start.saturating_sub(accepted)
+    }
+
+    /// First sequence number that is still kept.
+    fn ring_start(&self) -> u64 {
+        self.ring.front().map_or(self.next - u64::from(self.open_count), |batch| batch.first)
+    }
+
+    /// A receiver that is ahead of us: an owner before us got that far. Renumbers what is kept to follow it.
+    fn skip_to(&mut self, accepted: u64) {
+        let shift = accepted - self.ring_start().min(accepted);
+        self.ring.iter_mut().for_each(|batch| batch.first += shift);
+        self.next += shift;
+        self.sent = accepted;
+        self.accepted = accepted;
+        self.durable = accepted;
+    }
+
+    /// The next packet to send is `from`: everything kept from there on is sent (again) on another connection.
+    pub fn send_from(&mut self, from: u64) {
+        let from = from.max(self.ring_start()).min(self.next);
+        self.resent += self.sent.saturating_sub(from);
+        self.sent = from;
+    }
+
+    /// Batches from `from` up to, not including, `to`.
+    pub fn batches(&self, from: u64, to: u64) -> impl Iterator<Item = &Batch> {
+        self.ring.iter().filter(move |batch| batch.end() > from && batch.first < to)
+    }
+
+    /// Takes over from an owner before: its next number and what its receiver had not accepted.
+    pub fn restore(&mut self, next: u64, accepted: u64, tail: Vec<Batch>) {
+        *self = Self { dropped: self.dropped, resent: self.resent, ..Self::new(self.id) };
+        self.next = next;
+        self.accepted = accepted.min(next);
+        self.ring_bytes = tail.iter().map(|batch| batch.body.len()).sum();
+        self.ring = tail.into();
+        self.durable = self.ring_start().min(self.accepted);
+        self.sent = self.ring_start();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn push(edge: &mut OutEdge, packets: u64) {
+        for _ in 0..packets {
+            edge.open_packet().unwrap().extend_from_slice(b"p");
+            edge.close(0);
+        }
+    }
+
+    fn sent(edge: &mut OutEdge, stored: u64) -> Vec<u64> {
+        std::iter::from_fn(|| edge.next_to_send(1, stored)).map(|data| data.first).collect()
+    }
+
+    #[test]
+    fn packets_are_kept_until_durable_and_sent_again_after_a_new_connection() {
+        let mut edge = OutEdge::new(0);
+        push(&mut edge, 5);
+        assert_eq!(sent(&mut edge, 0), [0, 1, 2, 3, 4]);
+        edge.acknowledge(4, 2);
+        assert_eq!(edge.kept(), 3);
+        assert_eq!(edge.resume(Some(3), 2), 0);
+        assert_eq!(sent(&mut edge, 0), [4], "accepted never goes back");
+    }
+
+    #[test]
+    fn a_receiver_that_lost_more_than_is_kept_is_reported() {
+        let mut edge = OutEdge::new(0);
+        push(&mut edge, 5);
+        sent(&mut edge, 0);
+        edge.acknowledge(4, 4);
+        assert_eq!(edge.resume(Some(1), 0), 3);
+    }
+
+    #[test]
+    fn a_held_batch_and_all_behind_it_wait_for_the_stored_frame() {
+        let mut edge = OutEdge::new(0);
+        push(&mut edge, 3);
+        edge.hold_from(1, 7);
+        assert_eq!(sent(&mut edge, 6), [0]);
+        assert_eq!(sent(&mut edge, 7), [1, 2]);
+    }
+
+    #[test]
+    fn a_full_ring_drops_and_counts_and_stays_within_its_cap() {
+        let mut edge = OutEdge::new(0);
+        push(&mut edge, MAX_RING_PACKETS);
+        assert!(edge.open_packet().is_none());
+        assert_eq!((edge.dropped(), edge.kept()), (1, MAX_RING_PACKETS));
+        edge.acknowledge(1, 1);
+        assert!(edge.open_packet().is_some());
+    }
+
+    #[test]
+    fn acknowledgements_that_cannot_be_true_are_ignored() {
+        let mut edge = OutEdge::new(0);
+        push(&mut edge, 2);
+        edge.acknowledge(u64::MAX, u64::MAX);
+        assert_eq!(edge.accepted(), 2);
+        edge.acknowledge(1, 0);
+        assert_eq!(edge.accepted(), 2);
+    }
+
+    #[test]
+    fn a_sender_without_a_past_goes_on_where_the_receiver_is() {
+        let mut edge = OutEdge::new(0);
+        push(&mut edge, 2);
+        assert_eq!(edge.resume(Some(100), 90), 0);
+        assert_eq!(sent(&mut edge, 0), [100, 101]);
+        assert_eq!(edge.next(), 102);
+    }
+
+    #[test]
+    fn a_new_owner_sends_the_tail_and_then_its_own() {
+        let mut old = OutEdge::new(0);
+        push(&mut old, 5);
+        sent(&mut old, 0);
+        old.acknowledge(3, 1);
+        let tail: Vec<_> = old.batches(old.accepted(), old.next()).cloned().collect();
+        let mut new = OutEdge::new(0);
+        new.restore(old.next(), old.accepted(), tail);
+        push(&mut new, 1);
+        assert_eq!(sent(&mut new, 0), [3, 4, 5]);
+    }
+}

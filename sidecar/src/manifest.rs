@@ -1,0 +1,210 @@
+//! What one pod runs: the part of the graph, its ports, its links and where its state is kept.
+//!
+//! The operator writes a manifest as JSON into a ConfigMap, the lab writes the same into a file, the sidecar reads it.
+
+use std::path::Path;
+
+use anf_click::{Cut, CutEdge};
+use serde::{Deserialize, Serialize};
+
+/// The function that a sub-function belongs to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FunctionRef {
+    /// Namespace of the AtomicFunction.
+    pub namespace: String,
+    /// Name of the AtomicFunction.
+    pub name: String,
+    /// Its UID: state and links are keyed by it, never by the name.
+    pub uid: String,
+}
+
+/// What a device name in the Click text is bound to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Port {
+    /// The device name in the text, for example `lan`.
+    pub name: String,
+    /// What it is bound to.
+    #[serde(flatten)]
+    pub binding: PortBinding,
+}
+
+/// The kinds of device.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum PortBinding {
+    /// An interface of the node (host network).
+    Node {
+        /// Its name, for example `eth0`.
+        interface: String,
+    },
+    /// An interface in the pod.
+    Pod {
+        /// Its name, for example `net1`.
+        interface: String,
+    },
+    /// A TUN device made by the sidecar.
+    Tun {
+        /// Addresses with prefix length that the device gets.
+        #[serde(default)]
+        addresses: Vec<String>,
+    },
+}
+
+/// A cut edge as one end of a link sees it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct EdgeSpec {
+    /// The edge's number within the function.
+    pub id: u16,
+    /// The annotations that cross with each packet (bits of `anf_click::Annotations`).
+    pub annotations: u64,
+}
+
+/// All edges to or from one peer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LinkSpec {
+    /// The sub-function at the other end.
+    pub peer: String,
+    /// The edges that it carries.
+    pub edges: Vec<EdgeSpec>,
+    /// Whether the link is part of a cycle of sub-functions: such a link drops (and counts) when it is full,
+    /// any other makes its sender wait.
+    pub in_cycle: bool,
+}
+
+/// What to do with new flows while the state store is away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum OnUnavailable {
+    /// Serve from memory and store again later.
+    #[default]
+    FailOpen,
+    /// Hold the packets of new flows until the store is back.
+    FailClosed,
+}
+
+/// Where the state is kept.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct StoreSpec {
+    /// For example `redis://atomicnf-redis:6379`.
+    pub url: String,
+    /// What to do while it is away.
+    #[serde(default)]
+    pub on_unavailable: OnUnavailable,
+}
+
+/// Everything that a sidecar needs to know about its sub-function.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Manifest {
+    /// The function.
+    pub function: FunctionRef,
+    /// The sub-function's name.
+    pub sub_function: String,
+    /// [`Cut::hash`]: only parts of the same cut talk to each other.
+    pub graph_hash: String,
+    /// The part's Click text.
+    pub click: String,
+    /// Bindings of the device names in this part.
+    #[serde(default)]
+    pub ports: Vec<Port>,
+    /// Links that bring packets.
+    #[serde(default)]
+    pub in_links: Vec<LinkSpec>,
+    /// Links that take packets away.
+    #[serde(default)]
+    pub out_links: Vec<LinkSpec>,
+    /// Where the state is kept.
+    pub store: StoreSpec,
+}
+
+/// Why a manifest cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ManifestError {
+    /// The file cannot be read.
+    #[error("cannot read the manifest {path}: {source}")]
+    Read {
+        /// The file.
+        path: String,
+        /// The cause.
+        source: std::io::Error,
+    },
+    /// The file is not a manifest.
+    #[error("the manifest {path} is not valid: {source}")]
+    Parse {
+        /// The file.
+        path: String,
+        /// The cause.
+        source: serde_json::Error,
+    },
+    /// The cut has no such part.
+    #[error("the cut has no sub-function \"{0}\"")]
+    NoSuchPart(String),
+}
+
+impl Manifest {
+    /// The manifest of one part of a cut. `ports` may hold more than the part uses; it keeps those that it names.
+    pub fn from_cut(
+        function: FunctionRef,
+        cut: &Cut,
+        part: &str,
+        ports: &[Port],
+        store: StoreSpec,
+    ) -> Result<Self, ManifestError> {
+        let found = cut.parts.iter().find(|p| p.name == part).ok_or_else(|| ManifestError::NoSuchPart(part.into()))?;
+        let devices = device_names(&found.graph);
+        Ok(Self {
+            function,
+            sub_function: part.to_string(),
+            graph_hash: cut.hash(),
+            click: found.graph.to_string(),
+            ports: ports.iter().filter(|port| devices.contains(&port.name)).cloned().collect(),
+            in_links: links(&cut.edges, |e| (e.to_part == part).then_some(e.from_part.as_str())),
+            out_links: links(&cut.edges, |e| (e.from_part == part).then_some(e.to_part.as_str())),
+            store,
+        })
+    }
+
+    /// Reads a manifest file.
+    pub fn read(path: &Path) -> Result<Self, ManifestError> {
+        let shown = path.display().to_string();
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| ManifestError::Read { path: shown.clone(), source })?;
+        serde_json::from_str(&text).map_err(|source| ManifestError::Parse { path: shown, source })
+    }
+}
+
+/// The device names that a graph's elements use: the first argument of the classes that open a device.
+pub fn device_names(graph: &anf_click::FlatGraph) -> Vec<String> {
+    let mut names: Vec<String> = graph
+        .elements
+        .iter()
+        .filter(|element| matches!(element.class.as_str(), "FromDevice" | "ToDevice" | "PollDevice" | "KernelTun"))
+        .filter_map(|element| element.config.split(',').next())
+        .map(|name| name.trim().trim_matches('"').to_string())
+        .filter(|name| !name.is_empty())
+        .collect();
+    names.sort();
+    names.dedup();
+    names
+}
+
+fn links<'a>(edges: &'a [CutEdge], peer_of: impl Fn(&'a CutEdge) -> Option<&'a str>) -> Vec<LinkSpec> {
+    let mut links: Vec<LinkSpec> = Vec::new();
+    for (edge, peer) in edges.iter().filter_map(|edge| peer_of(edge).map(|peer| (edge, peer))) {
+        let spec = EdgeSpec { id: edge.id, annotations: edge.annotations.0 };
+        match links.iter_mut().find(|link| link.peer == peer) {
+            Some(link) => {
+                link.edges.push(spec);
+                link.in_cycle |= edge.in_cycle;
+            }
+            None => {
+                links.push(LinkSpec { peer: peer.to_string(), edges: vec![spec], in_cycle: edge.in_cycle });
+            }
+        }
+    }
+    links
+}
