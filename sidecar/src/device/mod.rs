@@ -4,7 +4,16 @@
 //! router polls its descriptor. The lab and tests put devices of their own in its place.
 
 use std::io;
+use std::net::Ipv4Addr;
 use std::os::fd::BorrowedFd;
+
+mod offload;
+mod packet_socket;
+mod sys;
+mod tun;
+
+pub use packet_socket::PacketSocket;
+pub use tun::Tun;
 
 use crate::engine::Time;
 use crate::packet::Batch;
@@ -17,6 +26,12 @@ pub trait Device: Send {
     /// Sends frames from the front of `batch`; those not taken stay, in order. Frames that the device refuses for good
     /// (too long) are taken and counted as lost in the answer.
     fn send(&mut self, batch: &mut Batch) -> io::Result<Sent>;
+
+    /// Another element asks for the same device: widen what it does. The request that opened it comes here, too.
+    fn also(&mut self, request: &DeviceRequest) -> io::Result<()> {
+        let _ = request;
+        Ok(())
+    }
 
     /// What to poll; `None` if it is always ready.
     fn fd(&self) -> Option<BorrowedFd<'_>>;
@@ -65,13 +80,25 @@ pub enum DeviceKind {
         /// Whether to see frames that this host sends.
         outbound: bool,
     },
-    /// A tunnel interface that the element makes, with this address.
+    /// A tunnel interface to this host's stack.
     Tun {
-        /// Address and prefix length of the host's end.
-        address: std::net::Ipv4Addr,
-        /// Prefix length.
-        prefix: u8,
+        /// Address and mask of the host's end; `None` if somebody else sets them.
+        address: Option<(Ipv4Addr, Ipv4Addr)>,
         /// Largest packet.
         mtu: u32,
     },
+}
+
+/// Opens a device of this host: what `anf-sidecar run` does for FromDevice, ToDevice and KernelTun.
+pub fn open(request: &DeviceRequest) -> io::Result<Box<dyn Device>> {
+    match request.kind {
+        DeviceKind::Interface { .. } => Ok(Box::new(PacketSocket::open(&request.name)?)),
+        DeviceKind::Tun { address, mtu } => {
+            let tun = Tun::open(&request.name, mtu)?;
+            if let Some((address, mask)) = address {
+                tun.configure(address, mask)?;
+            }
+            Ok(Box::new(tun))
+        }
+    }
 }

@@ -3,10 +3,17 @@
 use crate::element::Descriptor;
 
 pub mod annotation;
+pub mod arp;
 pub mod basic;
+pub mod classifier;
 pub mod classify;
 pub mod control;
+pub mod device;
+pub mod ether;
+pub mod icmp;
+pub mod ip;
 pub mod length;
+pub mod link;
 pub mod nat;
 pub mod queue;
 pub mod source;
@@ -20,5 +27,12 @@ pub static GROUPS: &[&[&Descriptor]] = &[
     annotation::GROUP,
     length::GROUP,
     classify::GROUP,
+    ip::GROUP,
+    icmp::GROUP,
+    arp::GROUP,
     nat::GROUP,
+    classifier::GROUP,
+    ether::GROUP,
+    link::GROUP,
+    device::GROUP,
 ];

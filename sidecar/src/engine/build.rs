@@ -121,6 +121,8 @@ fn make_core(graph: &SettledGraph, classes: Vec<&'static Descriptor>, env: &mut 
         drops: vec![Vec::new(); count],
         link_output: Vec::new(),
         link_inputs: HashMap::new(),
+        link_credit: HashMap::new(),
+        link_returns: Vec::new(),
         full: vec![false; count],
         ends: vec![Vec::new(); count],
         watchers: vec![Vec::new(); count],

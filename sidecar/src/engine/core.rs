@@ -41,6 +41,10 @@ pub(crate) struct Core {
     pub(crate) drops: Vec<DropCounts>,
     pub(crate) link_output: Vec<(u16, Packet)>,
     pub(crate) link_inputs: HashMap<u16, u32>,
+    /// Per edge with a pull end here: who sends, and how many packets it still may (`None`: any number).
+    pub(crate) link_credit: HashMap<u16, (u32, Option<usize>)>,
+    /// Per edge: packets that were pulled since the driver last asked.
+    pub(crate) link_returns: Vec<(u16, usize)>,
     /// Per element: whether it is a full queue.
     pub(crate) full: Vec<bool>,
     /// Per element: the ends of the paths that it pushes to; empty if it does not watch them.

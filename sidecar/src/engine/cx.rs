@@ -155,6 +155,13 @@ impl Cx<'_> {
         batch.clear();
     }
 
+    /// Counts packets that were lost elsewhere, as a device does.
+    pub fn count_drops(&mut self, reason: &'static str, count: u64) {
+        if count > 0 {
+            self.core.count_drop(self.id, reason, count);
+        }
+    }
+
     /// Packets that this element dropped for `reason`.
     pub fn drop_count(&self, reason: &str) -> u64 {
         self.core.drops[self.id as usize].iter().find(|(known, _)| *known == reason).map_or(0, |(_, n)| *n)
@@ -302,8 +309,9 @@ impl Cx<'_> {
     }
 
     /// Makes this element the one that decides about stop requests ([`Element::stop_requested`]). For `initialize`.
-    pub fn become_driver(&mut self) {
-        self.core.driver = Some(self.id);
+    /// `false` if another element does so already.
+    pub fn become_driver(&mut self) -> bool {
+        self.core.driver.get_or_insert(self.id) == &self.id
     }
 
     /// Ends the run for good.
@@ -332,6 +340,31 @@ impl Cx<'_> {
         self.core.link_inputs.insert(edge, self.id).is_none()
     }
 
+    /// Makes this element the one that sends pulled packets over `edge`, without limit until the driver sets one.
+    pub fn become_credit_sender(&mut self, edge: u16) {
+        self.core.link_credit.insert(edge, (self.id, None));
+    }
+
+    /// How many packets may be pulled for `edge` now.
+    pub fn link_credit(&self, edge: u16) -> usize {
+        self.core.link_credit.get(&edge).and_then(|(_, credit)| *credit).unwrap_or(usize::MAX)
+    }
+
+    /// Packets were pulled for `edge`.
+    pub fn spend_credit(&mut self, edge: u16, count: usize) {
+        if let Some((_, Some(credit))) = self.core.link_credit.get_mut(&edge) {
+            *credit = credit.saturating_sub(count);
+        }
+    }
+
+    /// Packets that came by `edge` were pulled here: its sender may send so many more.
+    pub fn return_credit(&mut self, edge: u16, count: usize) {
+        match self.core.link_returns.iter_mut().find(|(known, _)| *known == edge) {
+            Some((_, returned)) => *returned += count,
+            None => self.core.link_returns.push((edge, count)),
+        }
+    }
+
     /// Opens the device, or finds it if it is open. The task of this element runs when the device is ready for `request`.
     pub fn open_device(&mut self, request: &DeviceRequest) -> Result<DeviceId, String> {
         let at = match self.core.device_names.get(&request.name) {
@@ -347,11 +380,14 @@ impl Cx<'_> {
                     writers: Vec::new(),
                     wants_write: false,
                 });
-                self.core.device_names.insert(request.name.clone(), self.core.devices.len() - 1);
+                if !request.name.is_empty() {
+                    self.core.device_names.insert(request.name.clone(), self.core.devices.len() - 1);
+                }
                 self.core.devices.len() - 1
             }
         };
         let slot = &mut self.core.devices[at];
+        slot.device.also(request).map_err(|error| format!("{}: {error}", request.name))?;
         match request.direction {
             Direction::Receive => slot.readers.push(self.id),
             Direction::Send => slot.writers.push(self.id),

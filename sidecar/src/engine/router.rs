@@ -105,6 +105,28 @@ impl Router {
         self.core.link_output.is_empty()
     }
 
+    /// Limits how many packets `ToLinkPull` may send over `edge` before the far side pulls. Without a limit it sends all
+    /// that it can pull.
+    pub fn limit_link_credit(&mut self, edge: u16, packets: usize) {
+        if let Some((_, credit)) = self.core.link_credit.get_mut(&edge) {
+            *credit = Some(packets);
+        }
+    }
+
+    /// The far side pulled: `ToLinkPull` may send so many more.
+    pub fn grant_link_credit(&mut self, edge: u16, packets: usize) {
+        if let Some((sender, Some(credit))) = self.core.link_credit.get_mut(&edge) {
+            *credit = credit.saturating_add(packets);
+            let sender = *sender;
+            self.core.schedule(sender);
+        }
+    }
+
+    /// Packets pulled out of `FromLinkPull` since the last call, per edge: credit for their senders.
+    pub fn take_link_credit(&mut self) -> std::vec::Drain<'_, (u16, usize)> {
+        self.core.link_returns.drain(..)
+    }
+
     /// Calls an element, then what it deferred, then carries what it emitted to the end.
     #[inline]
     fn call<R>(&mut self, id: u32, work: impl FnOnce(&mut dyn Element, &mut Cx<'_>, &mut Batch) -> R) -> R

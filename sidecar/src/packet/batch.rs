@@ -78,26 +78,27 @@ impl Batch {
         Drain { batch: self, at: 0, end }
     }
 
-    /// Moves all packets of `other` that fit to the end of this batch.
+    /// Moves the packets of `other` to the end of this batch, as many as fit.
     pub fn append(&mut self, other: &mut Batch) {
         let count = other.len.min(self.room());
-        for packet in other.drain_first(count) {
+        let mut at = 0;
+        other.filter_map(|packet| {
+            at += 1;
+            if at > count {
+                return Some(packet);
+            }
             self.push(packet);
-        }
+            None
+        });
     }
 
-    /// Takes the first `count` packets out (all, if there are fewer) and moves the rest to the front.
-    pub fn drain_first(&mut self, count: usize) -> std::vec::IntoIter<Packet> {
-        let mut first = Vec::with_capacity(count);
-        self.filter_map(|p| {
-            if first.len() < count {
-                first.push(p);
-                None
-            } else {
-                Some(p)
-            }
+    /// Drops the first `count` packets and moves the rest to the front.
+    pub fn drop_first(&mut self, count: usize) {
+        let mut at = 0;
+        self.filter_map(|packet| {
+            at += 1;
+            (at > count).then_some(packet)
         });
-        first.into_iter()
     }
 
     /// Drops all packets.

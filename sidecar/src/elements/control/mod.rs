@@ -6,9 +6,18 @@ use crate::config::Names;
 use crate::element::Descriptor;
 
 mod address_info;
+mod message;
 mod port_info;
+mod script;
 
-pub(super) static GROUP: &[&Descriptor] = &[&address_info::DESCRIPTOR, &port_info::DESCRIPTOR];
+pub(super) static GROUP: &[&Descriptor] = &[
+    &address_info::DESCRIPTOR,
+    &message::DESCRIPTOR,
+    &message::ERROR,
+    &port_info::DESCRIPTOR,
+    &script::DESCRIPTOR,
+    &script::DRIVER_MANAGER,
+];
 
 /// The names that all AddressInfo and PortInfo elements of a graph define, in order; later ones win.
 pub(crate) fn define_names(graph: &FlatGraph) -> Result<Names, Vec<Diagnostic>> {
@@ -20,13 +29,8 @@ pub(crate) fn define_names(graph: &FlatGraph) -> Result<Names, Vec<Diagnostic>> 
             _ => continue,
         };
         for problem in define(&element.name, &element.config, &mut names) {
-            problems.push(Diagnostic {
-                file: element.file.clone(),
-                pos: element.pos,
-                severity: anf_click::Severity::Error,
-                message: format!("While configuring '{} :: {}': {problem}", element.name, element.class),
-                help: None,
-            });
+            let message = format!("While configuring '{}': {problem}", element.declaration());
+            problems.push(Diagnostic::error(&element.place(), message));
         }
     }
     if problems.is_empty() { Ok(names) } else { Err(problems) }

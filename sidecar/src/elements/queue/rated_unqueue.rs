@@ -79,7 +79,7 @@ impl Element for RatedUnqueue {
             }
             return false;
         }
-        // A packet is let go as long as there is any token for bytes, as Click does.
+        // A packet goes as long as there is any token for bytes; what it is too long for is owed.
         let max = if self.unit == Unit::Packets { usize::try_from(tokens).unwrap_or(usize::MAX) } else { 1 };
         cx.pull(0, batch, max);
         if batch.is_empty() {

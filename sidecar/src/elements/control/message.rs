@@ -1,0 +1,46 @@
+//! Message and Error: say something on standard error when the router is built.
+
+use crate::element::{Arg, Args, ConfigError, Descriptor, Element};
+
+const ARGS: &[Arg] = &[
+    Arg::required("MESSAGE", "string", "what to say"),
+    Arg::optional(
+        "TYPE",
+        "MESSAGE, WARNING or ERROR",
+        "MESSAGE",
+        "an error stops the router from being built",
+    ),
+];
+
+pub(super) static DESCRIPTOR: Descriptor = Descriptor {
+    class: "Message",
+    summary: "prints a message on configuration",
+    ports: "0/0",
+    args: ARGS,
+    build: |args| build(args, "MESSAGE"),
+    ..Descriptor::BASE
+};
+
+pub(super) static ERROR: Descriptor = Descriptor {
+    class: "Error",
+    summary: "prints an error and fails the configuration",
+    ports: "0/0",
+    args: ARGS,
+    build: |args| build(args, "ERROR"),
+    ..Descriptor::BASE
+};
+
+struct Message;
+
+impl Element for Message {}
+
+fn build(args: &Args<'_>, kind: &str) -> Result<Box<dyn Element>, ConfigError> {
+    let message: String = args.need("MESSAGE")?;
+    match args.text("TYPE").unwrap_or(kind) {
+        "MESSAGE" => eprintln!("{message}"),
+        "WARNING" => eprintln!("warning: {message}"),
+        "ERROR" => return Err(message.into()),
+        other => return Err(format!("TYPE: '{other}' is not one of MESSAGE, WARNING, ERROR").into()),
+    }
+    Ok(Box::new(Message))
+}
