@@ -3,9 +3,10 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use anf_click::Cut;
+use anf_click::{Cut, Diagnostic};
 use anf_crds::{AtomicFunction, NodePort, Port};
-use anf_operator::graph::{self, Problem};
+use anf_operator::graph::{self, WHOLE};
+use anf_sidecar::manifest::device_names;
 use kube::ResourceExt;
 use serde::Serialize;
 
@@ -69,43 +70,37 @@ pub(crate) fn check(file: &File, source: &mut Source) -> Result<Cut, Vec<Finding
     if source.is_bare {
         bind_ports(&mut source.function);
     }
-    graph::compile(&source.function.spec)
-        .map_err(|rejection| rejection.problems.iter().map(|problem| place(file, source, problem)).collect())
+    graph::examine(&source.function.spec)
+        .map_err(|(_, found)| found.iter().map(|diagnostic| place(file, source, diagnostic)).collect())
 }
 
-/// Binds each device of a bare text to the node's interface of that name.
+/// Binds each device of a bare text to the node's interface of that name. A text that cannot be read has none.
 fn bind_ports(function: &mut AtomicFunction) {
     let text = function.spec.click.as_deref().unwrap_or_default();
-    function.spec.ports = graph::devices(text)
+    let flat = anf_click::parse(WHOLE, text).and_then(|ast| anf_click::flatten(&ast, &[]));
+    let devices = flat.map(|flat| device_names(&flat)).unwrap_or_default();
+    function.spec.ports = devices
         .into_iter()
         .map(|name| Port { node: Some(NodePort { interface: name.clone() }), name, pod: None, tun: None })
         .collect();
 }
 
 /// A place in a Click text as a place in the file that holds it.
-fn place(file: &File, source: &Source, problem: &Problem) -> Finding {
-    let finding = |line, column, message| Finding {
-        file: file.name.clone(),
-        line,
-        column,
-        message,
-        help: problem.help.clone(),
-    };
+fn place(file: &File, source: &Source, found: &Diagnostic) -> Finding {
     let spec = &source.function.spec;
-    let own = |name: &String| spec.sub_functions.iter().filter(|s| s.click.is_some()).position(|s| &s.name == name);
-    let text = match &problem.part {
-        Some(name) => own(name),
-        None => spec.click.as_ref().map(|_| 0),
+    let own = |name: &str| spec.sub_functions.iter().filter(|s| s.click.is_some()).position(|s| s.name == name);
+    let text = match &*found.file {
+        WHOLE if spec.click.is_some() => Some(0),
+        part => own(part),
     };
     let known = text.and_then(|text| source.texts.as_ref()?.get(text).copied());
-    match (problem.line, known) {
-        (0, _) => finding(0, 0, problem.message.clone()),
-        (line, Some(known)) => finding(known.lines + line, known.columns + problem.column, problem.message.clone()),
-        (line, None) => {
-            let part = problem.part.as_ref().map_or(String::new(), |part| format!(" of {part}"));
-            finding(0, 0, format!("line {line}, column {} of the text{part}: {}", problem.column, problem.message))
-        }
-    }
+    let (line, column) = (found.pos.line, found.pos.column);
+    let (line, column, message) = match known {
+        _ if line == 0 => (0, 0, found.message.clone()),
+        Some(known) => (known.lines + line, known.columns + column, found.message.clone()),
+        None => (0, 0, format!("line {line}, column {column} of {}: {}", found.file, found.message)),
+    };
+    Finding { file: file.name.clone(), line, column, message, help: found.help.clone() }
 }
 
 /// What a function that is right consists of.
