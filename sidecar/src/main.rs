@@ -1,2 +1,42 @@
-//! Entry point.
-fn main() {}
+//! The `anf-sidecar` program.
+
+use std::process::ExitCode;
+
+use anf_sidecar::driver::{self, ElementsArgs, FlattenArgs, RunArgs};
+use clap::{CommandFactory, Parser, Subcommand};
+
+/// The packet sidecar of AtomicNF.
+#[derive(Debug, Parser)]
+#[command(name = "anf-sidecar", version, disable_version_flag = true)]
+struct Cli {
+    /// Print the version.
+    #[arg(short = 'V', short_alias = 'v', long, action = clap::ArgAction::Version)]
+    version: Option<bool>,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run a Click configuration alone, as click(1) does.
+    #[command(disable_help_flag = true)]
+    Run(RunArgs),
+    /// Print a Click configuration with its compound elements taken apart.
+    Flatten(FlattenArgs),
+    /// Document the element classes.
+    Elements(ElementsArgs),
+}
+
+fn main() -> ExitCode {
+    let status = match Cli::parse().command {
+        Some(Command::Run(args)) => driver::run(&args),
+        Some(Command::Flatten(args)) => driver::flatten(&args),
+        Some(Command::Elements(args)) => driver::elements(&args),
+        None => {
+            // Writing help to a closed terminal is nobody's problem.
+            let _ = Cli::command().print_help();
+            2
+        }
+    };
+    ExitCode::from(status)
+}

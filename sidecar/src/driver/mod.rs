@@ -1,1 +1,26 @@
-//! The click(1) command line: `run`, `flatten`, `elements`.
+//! The click(1) command line: `run` runs a Click text alone, `flatten` prints it flat, `elements` documents the classes.
+//!
+//! Texts, exit status (0, or 1 on any error) and handler output are those of click(1). This is the one place that reads
+//! the clock for a router that runs alone.
+
+mod elements;
+mod load;
+mod run;
+
+pub use elements::ElementsArgs;
+pub use run::{FlattenArgs, RunArgs};
+
+/// Runs a router; the exit status of the process.
+pub fn run(args: &RunArgs) -> u8 {
+    run::main(args)
+}
+
+/// Prints a configuration in flat form; the exit status of the process.
+pub fn flatten(args: &FlattenArgs) -> u8 {
+    run::flatten(args)
+}
+
+/// Documents element classes; the exit status of the process.
+pub fn elements(args: &ElementsArgs) -> u8 {
+    elements::main(args)
+}

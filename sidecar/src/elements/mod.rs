@@ -17,11 +17,13 @@ pub mod link;
 pub mod nat;
 pub mod queue;
 pub mod source;
+pub mod trace;
 
 /// All groups, in the order of the reference.
 pub static GROUPS: &[&[&Descriptor]] = &[
     basic::GROUP,
     source::GROUP,
+    trace::GROUP,
     control::GROUP,
     queue::GROUP,
     annotation::GROUP,

@@ -287,6 +287,16 @@ impl Router {
         self.core.names.iter().map(String::as_str).zip(self.core.classes.iter().copied())
     }
 
+    /// An element by its number.
+    pub fn element_mut(&mut self, id: ElementId) -> Option<&mut dyn Element> {
+        self.elements.get_mut(id.0 as usize)?.as_deref_mut()
+    }
+
+    /// An element's name; empty for a number that no element has.
+    pub fn name(&self, id: ElementId) -> &str {
+        self.core.names.get(id.0 as usize).map_or("", String::as_str)
+    }
+
     /// The element of that full name.
     pub fn find(&self, name: &str) -> Option<ElementId> {
         self.core.index.get(name).map(|&id| ElementId(id))

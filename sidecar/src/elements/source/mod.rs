@@ -26,7 +26,7 @@ fn packet_data(args: &Args<'_>, length: Option<usize>) -> Result<Vec<u8>, Config
 }
 
 /// `HANDLER [VALUE]`.
-pub(super) fn split_call(text: &str) -> (String, String) {
+pub(crate) fn split_call(text: &str) -> (String, String) {
     let (handler, value) = text.trim().split_once(char::is_whitespace).unwrap_or((text.trim(), ""));
     (handler.to_owned(), value.trim().to_owned())
 }

@@ -1,0 +1,225 @@
+//! `run` and `flatten`.
+
+use std::io::Write as _;
+use std::time::{Duration, Instant};
+
+use anf_click::FlatGraph;
+use clap::Args;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+use super::load::{Source, complain};
+use crate::engine::{DeviceId, Env, Router, Time};
+use crate::registry::Registry;
+
+/// Options of `run`.
+#[derive(Debug, Clone, Args)]
+pub struct RunArgs {
+    #[command(flatten)]
+    source: Source,
+    /// Print the value of a read handler at the end.
+    #[arg(short = 'h', long = "handler", value_name = "ELEMENT.HANDLER")]
+    handlers: Vec<String>,
+    /// Write the flat configuration to a file; `-` for standard output.
+    #[arg(short = 'o', long = "output", value_name = "FILE")]
+    output: Option<String>,
+    /// Do not run the router.
+    #[arg(short = 'q', long = "quit")]
+    quit: bool,
+    /// Print the time it took.
+    #[arg(short = 't', long = "time")]
+    time: bool,
+    /// Accepted as in click(1): no warnings are printed.
+    #[arg(short = 'w', long = "no-warnings")]
+    no_warnings: bool,
+    /// Run in virtual time: whenever nothing is to do, time goes on to the next timer.
+    #[arg(long)]
+    simtime: bool,
+    /// Print help.
+    #[arg(long, action = clap::ArgAction::Help)]
+    help: Option<bool>,
+}
+
+/// Options of `flatten`.
+#[derive(Debug, Clone, Args)]
+pub struct FlattenArgs {
+    #[command(flatten)]
+    source: Source,
+    /// Write to a file; `-` for standard output.
+    #[arg(short = 'o', long = "output", value_name = "FILE", default_value = "-")]
+    output: String,
+}
+
+/// Passes between two looks at clock and devices while there is work: a clock reading costs as much as a packet.
+const PASSES: u32 = 16;
+
+pub(super) fn flatten(args: &FlattenArgs) -> u8 {
+    let text = match args.source.read() {
+        Ok(text) => text,
+        Err(message) => return fail(&message),
+    };
+    match text.flatten() {
+        Ok(graph) => write_flat(&args.output, &graph),
+        Err(found) => {
+            complain(&found);
+            1
+        }
+    }
+}
+
+fn fail(message: &str) -> u8 {
+    eprintln!("anf-sidecar: {message}");
+    1
+}
+
+fn write_flat(file: &str, graph: &FlatGraph) -> u8 {
+    let text = graph.to_string();
+    let written = match file {
+        "-" => std::io::stdout().write_all(text.as_bytes()),
+        file => std::fs::write(file, text),
+    };
+    written.map_or_else(|error| fail(&format!("{file}: {error}")), |()| 0)
+}
+
+pub(super) fn main(args: &RunArgs) -> u8 {
+    let text = match args.source.read() {
+        Ok(text) => text,
+        Err(message) => return fail(&message),
+    };
+    let registry = Registry::standard();
+    let start = if args.simtime { Time(1_000_000_000_000_000_000) } else { Time::system() };
+    let mut env = Env {
+        opener: Some(Box::new(crate::device::open)),
+        simulated: args.simtime,
+        now: start,
+        seed: if args.simtime { 0 } else { start.0 },
+        ..Env::default()
+    };
+    let built = text.settle(&registry).and_then(|graph| {
+        let router = Router::build(&graph, &registry, &mut env)?;
+        Ok((graph, router))
+    });
+    let (graph, mut router) = match built {
+        Ok(built) => built,
+        Err(found) => {
+            complain(&found);
+            return 1;
+        }
+    };
+    let mut status = 0;
+    if let Some(file) = &args.output {
+        status |= write_flat(file, &graph.flat);
+    }
+    drop(graph);
+    let begin = Instant::now();
+    if !args.quit {
+        if args.simtime { run_simulated(&mut router, start) } else { run_real(&mut router) }
+    }
+    if args.time {
+        eprintln!("{:.3} seconds", begin.elapsed().as_secs_f64());
+    }
+    for handler in &args.handlers {
+        status |= print_handler(&mut router, handler, args.handlers.len() > 1);
+    }
+    status
+}
+
+/// Prints a read handler's value: its name first if there are several, as click(1) does.
+fn print_handler(router: &mut Router, path: &str, with_name: bool) -> u8 {
+    let (element, handler) = path.rsplit_once('.').unwrap_or(("", path));
+    match router.read_handler(element, handler) {
+        Ok(value) => {
+            let end = if value.ends_with('\n') || value.is_empty() { "" } else { "\n" };
+            if with_name {
+                println!("{path}:\n{value}{end}");
+            } else {
+                print!("{value}{end}");
+            }
+            0
+        }
+        Err(error) => {
+            eprintln!("{error}");
+            1
+        }
+    }
+}
+
+/// Virtual time: never waits.
+fn run_simulated(router: &mut Router, start: Time) {
+    let mut now = start;
+    loop {
+        let pass = router.run(now);
+        if pass.stop {
+            return;
+        }
+        match pass.next_timer {
+            _ if pass.ready && pass.worked => now.0 += 1, // Time goes on, however slowly.
+            Some(at) => now = now.max(at),
+            None if pass.ready => now.0 += 1000,
+            None => return, // Nothing can ever happen again.
+        }
+    }
+}
+
+fn run_real(router: &mut Router) {
+    loop {
+        let now = Time::system();
+        let mut pass = router.run(now);
+        let mut passes = 1;
+        while !pass.stop && pass.ready && pass.worked && passes < PASSES {
+            pass = router.run(now);
+            passes += 1;
+        }
+        if pass.stop {
+            return;
+        }
+        let wait = if pass.ready {
+            Some(Duration::ZERO)
+        } else {
+            pass.next_timer.map(|at| at.since(Time::system()))
+        };
+        wait_for_devices(router, wait);
+    }
+}
+
+/// Waits until a device is ready or `wait` is over; for ever if that is `None`.
+fn wait_for_devices(router: &mut Router, wait: Option<Duration>) {
+    let mut ids: Vec<DeviceId> = Vec::new();
+    let mut always = false;
+    let mut ready = Vec::new();
+    {
+        let mut fds = Vec::new();
+        for device in router.devices() {
+            let Some(fd) = device.device.fd() else {
+                always |= device.wants_read;
+                continue;
+            };
+            let mut flags = PollFlags::empty();
+            flags.set(PollFlags::IN, device.wants_read);
+            flags.set(PollFlags::OUT, device.wants_write);
+            ids.push(device.id);
+            fds.push(PollFd::from_borrowed_fd(fd, flags));
+        }
+        if fds.is_empty() && wait == Some(Duration::ZERO) {
+            return;
+        }
+        let wait = if always { Some(Duration::from_micros(100)) } else { wait };
+        let timeout = wait.and_then(|wait| Timespec::try_from(wait).ok());
+        // An interrupted wait is a short wait.
+        if poll(&mut fds, timeout.as_ref()).is_ok() {
+            for (id, fd) in ids.iter().zip(&fds) {
+                let got = fd.revents();
+                let broken = got.intersects(PollFlags::ERR | PollFlags::HUP);
+                ready.push((
+                    *id,
+                    got.contains(PollFlags::IN) || broken,
+                    got.contains(PollFlags::OUT) || broken,
+                ));
+            }
+        }
+    }
+    for (id, readable, writable) in ready {
+        if readable || writable {
+            router.device_ready(id, readable, writable);
+        }
+    }
+}
