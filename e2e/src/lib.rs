@@ -4,6 +4,8 @@
 //! Nothing here decides whether a move was good by asking the code under test alone: the traffic tools count with
 //! sequence numbers of their own, and every report carries their counts beside ours.
 
+#[cfg(feature = "lab")]
+pub mod bench;
 pub mod cluster;
 pub mod error;
 pub mod hogs;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use anf_click::{Cut, PartSpec};
+use anf_click::{Cut, FlatGraph, PartSpec};
 use anf_sidecar::manifest::{FunctionRef, Manifest, OnUnavailable, Port, StoreSpec};
 use anf_sidecar::registry::Registry;
 use serde::Deserialize;
@@ -55,6 +55,7 @@ struct Placement {
 #[derive(Debug)]
 pub struct Example {
     object: Object,
+    whole: FlatGraph,
     cut: Cut,
 }
 
@@ -66,10 +67,30 @@ impl Example {
         Self::parse(&file, &text)
     }
 
-    fn parse(file: &str, text: &str) -> Result<Self, Error> {
+    /// Cuts the AtomicFunction of this text; `file` is for messages.
+    pub fn parse(file: &str, text: &str) -> Result<Self, Error> {
         let object: Object = serde_yaml::from_str(text).map_err(|error| Error::invalid(file, error))?;
-        let cut = cut(file, &object.spec)?;
-        Ok(Self { object, cut })
+        let (whole, cut) = cut(file, &object.spec)?;
+        Ok(Self { object, whole, cut })
+    }
+
+    /// The graph before the cut.
+    pub fn whole(&self) -> &FlatGraph {
+        &self.whole
+    }
+
+    /// The graph of a sub-function, with its ends of the links.
+    pub fn part(&self, name: &str) -> Result<&FlatGraph, Error> {
+        let part = self.cut.parts.iter().find(|part| part.name == name);
+        part.map(|part| &part.graph)
+            .ok_or_else(|| Error::invalid(self.name(), format!("no sub-function {name}")))
+    }
+
+    /// The number of the first edge from one sub-function to another.
+    pub fn edge(&self, from: &str, to: &str) -> Result<u16, Error> {
+        let edge = self.cut.edges.iter().find(|edge| edge.from_part == from && edge.to_part == to);
+        edge.map(|edge| edge.id)
+            .ok_or_else(|| Error::invalid(self.name(), format!("no edge from {from} to {to}")))
     }
 
     /// Its name.
@@ -116,7 +137,7 @@ fn node_of(sub_function: &SubFunction) -> Option<&str> {
     sub_function.placement.node_selector.get(HOST_NAME_LABEL).map(String::as_str)
 }
 
-fn cut(file: &str, spec: &Spec) -> Result<Cut, Error> {
+fn cut(file: &str, spec: &Spec) -> Result<(FlatGraph, Cut), Error> {
     let registry = Registry::standard();
     let parts: Vec<PartSpec> = spec
         .sub_functions
@@ -128,8 +149,8 @@ fn cut(file: &str, spec: &Spec) -> Result<Cut, Error> {
         .collect();
     anf_click::parse(file, &spec.click)
         .and_then(|ast| anf_click::flatten(&ast, &[]))
-        .and_then(|flat| anf_click::settle(flat, &registry))
-        .and_then(|settled| anf_click::cut(&settled, &parts, &registry))
+        .and_then(|flat| Ok((flat.clone(), anf_click::settle(flat, &registry)?)))
+        .and_then(|(flat, settled)| Ok((flat, anf_click::cut(&settled, &parts, &registry)?)))
         .map_err(|diagnostics| Error::invalid(file, diagnostics))
 }
 

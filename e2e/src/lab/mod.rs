@@ -249,7 +249,7 @@ impl Lab {
     /// Starts a sidecar without waiting for it.
     pub fn start_sidecar(&mut self, part: &str, node: usize, start: Start) -> Result<Sidecar, Error> {
         self.started += 1;
-        let manifest = self.example.manifest(part, &redis::URL)?;
+        let manifest = self.example.manifest(part, redis::URL)?;
         let at = &self.nodes[node];
         Sidecar::start(
             &self.places,
