@@ -12,6 +12,7 @@ pub mod elements;
 pub mod engine;
 pub mod packet;
 pub mod registry;
+pub mod serve;
 pub mod control;
 pub mod handover;
 pub mod link;

@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use anf_sidecar::driver::{self, ElementsArgs, FlattenArgs, RunArgs};
+use anf_sidecar::serve::{self, ServeArgs};
 use clap::{CommandFactory, Parser, Subcommand};
 
 /// The packet sidecar of AtomicNF.
@@ -23,6 +24,8 @@ enum Command {
     Run(RunArgs),
     /// Print a Click configuration with its compound elements taken apart.
     Flatten(FlattenArgs),
+    /// Run one sub-function of an AtomicFunction: what a pod does.
+    Serve(ServeArgs),
     /// Document the element classes.
     Elements(ElementsArgs),
 }
@@ -31,6 +34,7 @@ fn main() -> ExitCode {
     let status = match Cli::parse().command {
         Some(Command::Run(args)) => driver::run(&args),
         Some(Command::Flatten(args)) => driver::flatten(&args),
+        Some(Command::Serve(args)) => serve(&args),
         Some(Command::Elements(args)) => driver::elements(&args),
         None => {
             // Writing help to a closed terminal is nobody's problem.
@@ -39,4 +43,16 @@ fn main() -> ExitCode {
         }
     };
     ExitCode::from(status)
+}
+
+fn serve(args: &ServeArgs) -> u8 {
+    let filter = tracing_subscriber::EnvFilter::try_from_env("ANF_LOG").unwrap_or_else(|_| "info".into());
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    match serve::main(args) {
+        Ok(()) => 0,
+        Err(error) => {
+            tracing::error!("{error:#}");
+            1
+        }
+    }
 }

@@ -10,7 +10,7 @@ use crate::store::StoreCommand;
 use super::super::dialer::Wish;
 use super::super::downstream::{Peer, Verdict};
 use super::super::engine::{Engine, OutputSink};
-use super::super::upstream::OutLink;
+use super::super::upstream::{OutLink, Reunion};
 use super::super::watch::PROBE_INTERVAL;
 use super::{Action, Conn, ConnId, ConnUse, DialKey, Node};
 
@@ -52,7 +52,7 @@ impl Node {
                 self.grant(DialKey::Target(at), wish);
             }
         }
-        if let Some(wish) = self.source.as_mut().and_then(|source| source.target.poll(now)) {
+        if let Some(wish) = self.source.as_mut().filter(|source| !source.phase().is_over()).and_then(|s| s.target.poll(now)) {
             self.grant(DialKey::Handover, wish);
         }
     }
@@ -95,27 +95,49 @@ impl Node {
         self.conns.insert(conn, Conn { used_for, last_sent: now, last_heard: now });
         match key {
             DialKey::Owner(at) => {
-                let (gone, again, markers) = self.outs[at].owner_connected(conn, welcome);
-                if gone > 0 {
-                    let peer = self.outs[at].peer.clone();
-                    self.note(format!("{gone} packets for \"{peer}\" can no longer be sent again"));
-                }
-                for data in again {
-                    let epoch = self.epoch;
-                    self.send(conn, Frame::Data(Data { epoch, ..data }), now);
-                }
-                for marker in markers {
-                    self.send(conn, Frame::Marker(marker), now);
-                }
+                let reunion = self.outs[at].owner_connected(conn, welcome);
+                self.reunite(conn, at, reunion, now);
             }
-            DialKey::Target(at) if self.outs[at].peer_move.is_some() => self.outs[at].target_connected(conn, welcome),
-            DialKey::Handover if self.source.is_some() => {
+            DialKey::Target(at) if self.outs[at].moves_to(&welcome.owner) => {
+                self.outs[at].target_connected(conn, welcome);
+                // It may own already, and have said so when nobody could hear it.
+                self.peer_moved_if_owner(conn, at, welcome.epoch);
+            }
+            DialKey::Handover if self.source.as_ref().is_some_and(|s| s.request.target_owner_id == welcome.owner) => {
                 if let Some(source) = &mut self.source {
                     source.target.connected(conn);
                 }
                 self.handover_connected(conn, now);
             }
             _ => self.close(conn, "the handover that it was for is over"),
+        }
+    }
+
+    fn reunite(&mut self, conn: ConnId, at: usize, reunion: Reunion, now: u64) {
+        if reunion.lost > 0 {
+            let (lost, peer) = (reunion.lost, &self.outs[at].peer);
+            let text = format!("{lost} packets for \"{peer}\" can no longer be sent again");
+            self.note(text);
+        }
+        if let Some(unneeded) = reunion.unneeded {
+            self.close(unneeded, "the handover that it was for is over");
+        }
+        let epoch = self.epoch;
+        if self.role == Role::Owner {
+            // The dial may have begun as a candidate's.
+            self.send(conn, Frame::Control(Control::Owner { epoch, id: None }), now);
+        }
+        for data in reunion.again {
+            self.send(conn, Frame::Data(Data { epoch, ..data }), now);
+        }
+        for marker in reunion.markers {
+            self.send(conn, Frame::Marker(marker), now);
+        }
+    }
+
+    fn peer_moved_if_owner(&mut self, conn: ConnId, at: usize, epoch: u64) {
+        if self.outs[at].peer_move.as_ref().is_some_and(|known| epoch >= known.prepare.epoch) {
+            self.peer_moved(conn, at, epoch);
         }
     }
 
@@ -170,6 +192,11 @@ impl Node {
         if up == Some(conn) {
             self.dial_failed(key, now);
         }
+    }
+
+    /// Whether a connection brings packets.
+    pub fn takes_packets(&self, conn: ConnId) -> bool {
+        self.conns.get(&conn).is_some_and(|known| matches!(known.used_for, ConnUse::In(_)))
     }
 
     // ---- accepting ------------------------------------------------------------------------------------------
@@ -254,7 +281,7 @@ impl Node {
 
     pub(super) fn data(&mut self, conn: ConnId, at: usize, data: Data, now: u64, engine: &mut dyn Engine) {
         if let Some(target) = self.target.as_mut().filter(|target| target.is_waiting()) {
-            if !target.park(at, conn, data) {
+            if !target.park(at, data) {
                 self.drop_connection(conn, "no room to park more packets before the start", now);
             }
             return;
@@ -265,8 +292,7 @@ impl Node {
         }
         match self.ins[at].offer(conn, &data) {
             Verdict::Process { skip } => {
-                self.packets_in += u64::from(data.count - skip);
-                if engine.inject(data.edge, data.count, skip, &data.body, now).is_err() {
+                if !self.process(&data, skip, now, engine) {
                     self.drop_connection(conn, "a batch that does not decode", now);
                 }
             }
@@ -277,6 +303,20 @@ impl Node {
                 self.send(conn, Frame::Control(Control::Owner { epoch, id: None }), now);
             }
             Verdict::NoSuchEdge => self.drop_connection(conn, "a batch of an edge that the link does not have", now),
+        }
+    }
+
+    fn process(&mut self, data: &Data, skip: u16, now: u64, engine: &mut dyn Engine) -> bool {
+        self.packets_in += u64::from(data.count - skip);
+        engine.inject(data.edge, data.count, skip, &data.body, now).is_ok()
+    }
+
+    /// Processes a batch that waited for the start.
+    pub(super) fn unpark(&mut self, at: usize, data: &Data, now: u64, engine: &mut dyn Engine) {
+        if let Verdict::Process { skip } = self.ins[at].offer_parked(data)
+            && !self.process(data, skip, now, engine)
+        {
+            self.note(format!("a batch of edge {} that waited for the start does not decode", data.edge));
         }
     }
 
@@ -297,15 +337,16 @@ impl Node {
     }
 
     pub(super) fn collect(&mut self, engine: &mut dyn Engine) {
-        let hold_needed = engine.has_strict() && !(self.journal.is_down() && self.fail_open);
-        let starts: Vec<u64> = match hold_needed {
-            true => self.outs.iter().flat_map(|link| &link.edges).map(|edge| edge.next()).collect(),
-            false => Vec::new(),
+        let hold = match engine.has_strict() {
+            _ if self.journal.is_down() && self.fail_open => 0,
+            true => self.journal.next_number(),
+            // A packet on one edge may use what a packet on another changed: it waits for the same frame.
+            false => self.journal.strict_under_way().unwrap_or(0),
         };
+        let starts: Vec<u64> = self.outs.iter().flat_map(|link| &link.edges).map(|edge| edge.next()).collect();
         engine.take_output(&mut LinkSink(&mut self.outs));
-        let hold = self.journal.next_number();
         self.outs.iter_mut().for_each(|link| link.close(0));
-        if hold_needed {
+        if hold > 0 {
             let edges = self.outs.iter_mut().flat_map(|link| &mut link.edges);
             edges.zip(starts).for_each(|(edge, start)| edge.hold_from(start, hold));
         }
@@ -332,7 +373,7 @@ impl Node {
         }
         let accepted: Vec<Vec<u64>> =
             self.outs.iter().map(|link| link.edges.iter().map(|edge| edge.accepted()).collect()).collect();
-        if let Some(cover) = self.journal.take_covered(&accepted) {
+        if let Some(cover) = self.journal.take_covered(&accepted, self.fail_open) {
             for (link, positions) in self.ins.iter_mut().zip(cover.inputs) {
                 link.edges.iter_mut().zip(positions).for_each(|(edge, position)| edge.cover(position));
             }
@@ -428,8 +469,9 @@ impl Node {
         let moving = self.outs.iter().filter_map(|link| link.peer_move.as_ref()).map(|known| known.target.deadline());
         let probing = self.outs.iter().any(|link| link.peer_move.is_some() || link.to_report.is_some());
         let probes = (probing && self.is_serving()).then_some(self.next_probe);
+        let handover = self.source.as_ref().filter(|source| !source.phase().is_over()).map(|s| s.target.deadline());
         let watches = self.ins.iter().filter_map(|link| link.watch.as_ref()?.deadline());
-        heartbeats.chain(owners).chain(moving).chain(probes).chain(watches).min().unwrap_or(u64::MAX)
+        heartbeats.chain(owners).chain(moving).chain(handover).chain(probes).chain(watches).min().unwrap_or(u64::MAX)
     }
 }
 

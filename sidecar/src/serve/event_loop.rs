@@ -1,0 +1,535 @@
+//! The packet thread: waits for sockets, devices, messages and deadlines, and feeds the sans-I/O node and the engine.
+//!
+//! Nothing here decides anything about ownership or order; it moves bytes between sockets and [`Node`]. It never waits
+//! for Redis or HTTP: those run on other threads and leave messages in the inbox.
+
+use std::collections::HashMap;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+use std::sync::mpsc::Receiver;
+use std::time::{Duration, Instant};
+
+use rustix::event::{EventfdFlags, Timespec, epoll, eventfd};
+
+use crate::handover::engine::Engine;
+use crate::handover::node::{Action, ConnId, DialKey, Event, Node};
+use crate::link::connection::{Address, Connection, Listener};
+use crate::link::handshake::{Handshake, Hello, PROTOCOL_VERSION, Purpose, Step};
+use crate::store::{StoreEvent, StoreHandle};
+
+use super::requests::Request;
+use super::router_engine::RouterEngine;
+
+const WAKE: u64 = 0;
+const LISTEN: u64 = 1;
+const DEVICES: u64 = 1 << 32;
+const CONNECTIONS: u64 = 1 << 33;
+
+/// Bytes read from a socket in one go.
+const READ_BYTES: usize = 256 << 10;
+/// Connections that have not yet proved who they are.
+const MAX_STRANGERS: usize = 64;
+/// A greeting must be over within this time.
+const GREETING_PATIENCE: u64 = 2_000_000_000;
+/// Shortest time until a deadline, so that a deadline in the past cannot make the thread spin.
+const SHORTEST_WAIT: u64 = 100_000;
+const LONGEST_WAIT: u64 = 250_000_000;
+
+/// What other threads leave for the packet thread.
+#[derive(Debug)]
+pub(super) enum Message {
+    /// From the store's threads.
+    Store(StoreEvent),
+    /// From the control API.
+    Request(Request),
+}
+
+/// Wakes the packet thread.
+#[derive(Debug, Clone)]
+pub(super) struct Waker(Arc<OwnedFd>);
+
+impl Waker {
+    /// A waker of a loop that does not exist yet.
+    pub(super) fn new() -> io::Result<Self> {
+        Ok(Self(Arc::new(eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC)?)))
+    }
+
+    /// Wakes it, at the latest after what it is doing.
+    pub(super) fn wake(&self) {
+        // The counter is full only if the loop has not looked for 2^64 wakes.
+        let _ = rustix::io::write(&*self.0, &1u64.to_ne_bytes());
+    }
+
+    fn clear(&self) {
+        let mut count = [0; 8];
+        let _ = rustix::io::read(&*self.0, &mut count);
+    }
+}
+
+/// Nanoseconds since the Unix epoch that never go back: the wall clock once, the monotonic clock from then on.
+#[derive(Debug)]
+pub(super) struct Clock {
+    base: u64,
+    start: Instant,
+}
+
+impl Clock {
+    /// Starts at the present time.
+    pub(super) fn new() -> Self {
+        Self { base: crate::engine::Time::system().0, start: Instant::now() }
+    }
+
+    /// The time now.
+    pub(super) fn now(&self) -> u64 {
+        self.base + self.start.elapsed().as_nanos() as u64
+    }
+}
+
+impl Default for Clock {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+#[derive(Debug)]
+enum Stage {
+    /// Greeting; `since` when it began.
+    Greeting { handshake: Handshake, dial: Option<DialKey>, since: u64 },
+    /// The node knows it.
+    Up,
+}
+
+#[derive(Debug)]
+struct Link {
+    connection: Connection,
+    stage: Stage,
+    waits_to_write: bool,
+}
+
+/// Who this sidecar is on links.
+#[derive(Debug, Clone)]
+pub(super) struct Identity {
+    /// UID of the function.
+    pub function: String,
+    /// Hash of the cut.
+    pub graph: String,
+    /// The sub-function.
+    pub name: String,
+    /// This sidecar's id.
+    pub owner: String,
+    /// The function's key.
+    pub key: Vec<u8>,
+}
+
+/// The packet thread's loop.
+#[derive(Debug)]
+pub(super) struct EventLoop {
+    pub(super) node: Node,
+    pub(super) engine: RouterEngine,
+    pub(super) identity: Identity,
+    pub(super) clock: Clock,
+    pub(super) rate: super::requests::Rate,
+    store: StoreHandle,
+    inbox: Receiver<Message>,
+    waker: Waker,
+    listener: Listener,
+    links: HashMap<ConnId, Link>,
+    next_conn: ConnId,
+    epoll: OwnedFd,
+    scratch: Vec<u8>,
+    reads_devices: bool,
+    waiting: bool,
+    pub(super) stop_at: Option<u64>,
+}
+
+impl EventLoop {
+    /// Prepares the loop; nothing happens before [`EventLoop::run`].
+    pub(super) fn new(
+        node: Node,
+        engine: RouterEngine,
+        identity: Identity,
+        listener: Listener,
+        store: StoreHandle,
+        inbox: Receiver<Message>,
+        waker: Waker,
+    ) -> io::Result<Self> {
+        let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
+        epoll::add(&epoll, &*waker.0, epoll::EventData::new_u64(WAKE), epoll::EventFlags::IN)?;
+        epoll::add(&epoll, &listener, epoll::EventData::new_u64(LISTEN), epoll::EventFlags::IN)?;
+        Ok(Self {
+            node,
+            engine,
+            identity,
+            clock: Clock::new(),
+            rate: super::requests::Rate::default(),
+            store,
+            inbox,
+            waker,
+            listener,
+            links: HashMap::new(),
+            next_conn: 1,
+            epoll,
+            scratch: vec![0; READ_BYTES],
+            reads_devices: false,
+            waiting: false,
+            stop_at: None,
+        })
+    }
+
+    /// Runs until asked to stop.
+    pub(super) fn run(&mut self) -> io::Result<()> {
+        self.node.begin(self.clock.now());
+        let mut events = Vec::with_capacity(128);
+        self.finish_round();
+        while !self.is_over() {
+            self.wait(&mut events)?;
+            for event in events.drain(..) {
+                self.ready(event.data.u64(), event.flags);
+            }
+            self.read_inbox();
+            self.finish_round();
+        }
+        Ok(())
+    }
+
+    fn is_over(&self) -> bool {
+        self.stop_at.is_some_and(|at| self.clock.now() >= at || !self.node.is_serving())
+    }
+
+    fn wait(&mut self, events: &mut Vec<epoll::Event>) -> io::Result<()> {
+        let now = self.clock.now();
+        let deadline = self.node.deadline(&self.engine).min(self.stop_at.unwrap_or(u64::MAX));
+        let busy = self.engine.is_serving() && self.engine.next_timer() <= now && !self.node.must_wait();
+        let shortest = if busy { 0 } else { SHORTEST_WAIT };
+        let nanos = deadline.saturating_sub(now).clamp(shortest, LONGEST_WAIT);
+        let timeout = Timespec { tv_sec: 0, tv_nsec: nanos as i64 };
+        match epoll::wait(&self.epoll, rustix::buffer::spare_capacity(events), Some(&timeout)) {
+            Err(error) if error != rustix::io::Errno::INTR => Err(error.into()),
+            _ => Ok(()),
+        }
+    }
+
+    fn ready(&mut self, token: u64, flags: epoll::EventFlags) {
+        match token {
+            WAKE => self.waker.clear(),
+            LISTEN => self.accept(),
+            _ if token >= CONNECTIONS => self.link_ready(token - CONNECTIONS, flags),
+            _ => {
+                let readable = flags.intersects(epoll::EventFlags::IN | epoll::EventFlags::ERR);
+                let writable = flags.contains(epoll::EventFlags::OUT);
+                let at = (token - DEVICES) as usize;
+                let id = self.engine.router_ref().devices().nth(at).map(|device| device.id);
+                if let Some(id) = id {
+                    self.engine.router().device_ready(id, readable, writable);
+                    self.engine.device_woke();
+                }
+            }
+        }
+    }
+
+    fn read_inbox(&mut self) {
+        while let Ok(message) = self.inbox.try_recv() {
+            let now = self.clock.now();
+            match message {
+                Message::Store(event) => {
+                    self.node.handle(Event::Store(event), now, &mut self.engine);
+                    self.act();
+                }
+                Message::Request(request) => self.answer(request, now),
+            }
+        }
+    }
+
+    /// The node's turn, then everything that it wants done, then the sockets.
+    fn finish_round(&mut self) {
+        let now = self.clock.now();
+        self.node.round(now, &mut self.engine);
+        if self.rate.is_due(now) {
+            let packets = self.node.packets_in() + self.engine.device_packets();
+            self.rate.tick(now, packets);
+        }
+        self.act();
+        self.flush_links();
+        self.drop_strangers(now);
+        self.watch_devices();
+    }
+
+    // ---- devices --------------------------------------------------------------------------------------------
+
+    /// Devices are polled only while their packets can be taken.
+    fn watch_devices(&mut self) {
+        let wanted = self.engine.is_serving() && self.node.is_serving() && !self.node.must_wait();
+        let waits = self.engine.router_ref().devices().any(|device| device.wants_write);
+        if wanted == self.reads_devices && !waits {
+            return self.watch_links();
+        }
+        for (at, device) in self.engine.router_ref().devices().enumerate() {
+            let Some(fd) = device.device.fd() else { continue };
+            let token = epoll::EventData::new_u64(DEVICES + at as u64);
+            let mut flags = epoll::EventFlags::empty();
+            flags.set(epoll::EventFlags::IN, wanted && device.wants_read);
+            flags.set(epoll::EventFlags::OUT, device.wants_write);
+            if epoll::modify(&self.epoll, fd, token, flags).is_err()
+                && let Err(error) = epoll::add(&self.epoll, fd, token, flags)
+            {
+                tracing::warn!(%error, "a device cannot be polled");
+            }
+        }
+        self.reads_devices = wanted && !waits;
+        self.watch_links();
+    }
+
+    /// While a peer does not keep up, packets of other links are left in their sockets.
+    fn watch_links(&mut self) {
+        let waiting = self.node.must_wait();
+        if std::mem::replace(&mut self.waiting, waiting) == waiting {
+            return;
+        }
+        let conns: Vec<ConnId> = self.links.keys().copied().collect();
+        for conn in conns {
+            self.watch_link(conn);
+        }
+    }
+
+    // ---- connections ----------------------------------------------------------------------------------------
+
+    fn accept(&mut self) {
+        loop {
+            match self.listener.accept() {
+                Ok(Some(connection)) => {
+                    let strangers = self.links.values().filter(|link| !matches!(link.stage, Stage::Up)).count();
+                    if strangers >= MAX_STRANGERS {
+                        continue;
+                    }
+                    let handshake = Handshake::listen(&self.identity.key, nonce());
+                    let since = self.clock.now();
+                    self.add_link(connection, Stage::Greeting { handshake, dial: None, since });
+                }
+                Ok(None) => return,
+                Err(error) => return tracing::warn!(%error, "cannot accept a link"),
+            }
+        }
+    }
+
+    fn add_link(&mut self, connection: Connection, stage: Stage) -> Option<ConnId> {
+        let conn = self.next_conn;
+        self.next_conn += 1;
+        let flags = epoll::EventFlags::IN | epoll::EventFlags::OUT;
+        let token = epoll::EventData::new_u64(CONNECTIONS + conn);
+        if let Err(error) = epoll::add(&self.epoll, &connection, token, flags) {
+            tracing::warn!(%error, "a link cannot be polled");
+            return None;
+        }
+        self.links.insert(conn, Link { connection, stage, waits_to_write: true });
+        Some(conn)
+    }
+
+    fn dial(&mut self, key: DialKey, address: &str, to: String, epoch: u64, purpose: Purpose) {
+        let Identity { function, graph, name, owner, .. } = self.identity.clone();
+        let hello =
+            Hello { version: PROTOCOL_VERSION, function, graph, from: name, to, owner, epoch, purpose, nonce: nonce() };
+        let dialled = address
+            .parse::<Address>()
+            .map_err(|error| error.to_string())
+            .and_then(|address| Connection::dial(&address).map_err(|error| error.to_string()));
+        let since = self.clock.now();
+        let conn = match dialled {
+            Ok(mut connection) => {
+                let handshake = Handshake::dial(&self.identity.key, hello, &mut connection.output);
+                self.add_link(connection, Stage::Greeting { handshake, dial: Some(key), since })
+            }
+            Err(error) => {
+                tracing::debug!(address, error, "cannot dial");
+                None
+            }
+        };
+        if conn.is_none() {
+            self.node.handle(Event::DialFailed { key }, since, &mut self.engine);
+        }
+    }
+
+    fn link_ready(&mut self, conn: ConnId, flags: epoll::EventFlags) {
+        let readable = flags.intersects(epoll::EventFlags::IN | epoll::EventFlags::ERR | epoll::EventFlags::HUP);
+        if flags.contains(epoll::EventFlags::OUT) {
+            self.flush_link(conn);
+        }
+        if !readable {
+            return;
+        }
+        let Some(link) = self.links.get_mut(&conn) else { return };
+        if let Err(error) = link.connection.fill(&mut self.scratch) {
+            // What came before the end still counts.
+            self.read_link(conn);
+            return self.lose(conn, &error.to_string());
+        }
+        self.read_link(conn);
+    }
+
+    fn read_link(&mut self, conn: ConnId) {
+        loop {
+            let Some(link) = self.links.get_mut(&conn) else { return };
+            let now = self.clock.now();
+            match &mut link.stage {
+                Stage::Up => match link.connection.next_frame() {
+                    Ok(Some(frame)) => {
+                        self.node.handle(Event::Frame { conn, frame }, now, &mut self.engine);
+                        self.act();
+                    }
+                    Ok(None) => return,
+                    Err(error) => return self.lose(conn, &error.to_string()),
+                },
+                Stage::Greeting { handshake, dial, .. } => {
+                    let key = *dial;
+                    match handshake.step(&mut link.connection.input, &mut link.connection.output) {
+                        Ok(Step::Pending) => {
+                            self.flush_link(conn);
+                            return;
+                        }
+                        Ok(Step::Known(hello)) => self.introduce(conn, hello, now),
+                        Ok(Step::Up(welcome)) => {
+                            link.stage = Stage::Up;
+                            if let Some(key) = key {
+                                self.node.handle(Event::Connected { conn, key, welcome }, now, &mut self.engine);
+                                self.act();
+                            }
+                        }
+                        Err(error) => return self.lose(conn, &error.to_string()),
+                    }
+                }
+            }
+        }
+    }
+
+    fn introduce(&mut self, conn: ConnId, hello: Hello, now: u64) {
+        if hello.function != self.identity.function {
+            return self.refuse(conn, "the two ends belong to different functions");
+        }
+        if let Some(link) = self.links.get_mut(&conn) {
+            link.stage = Stage::Up;
+        }
+        self.node.handle(Event::Accepted { conn, hello }, now, &mut self.engine);
+        self.act();
+    }
+
+    fn refuse(&mut self, conn: ConnId, reason: &str) {
+        if let Some(mut link) = self.links.remove(&conn) {
+            Handshake::refuse(reason, &mut link.connection.output);
+            let _ = link.connection.flush();
+        }
+    }
+
+    /// A connection that broke, or never came to be.
+    fn lose(&mut self, conn: ConnId, reason: &str) {
+        let Some(link) = self.links.remove(&conn) else { return };
+        tracing::debug!(conn, reason, "link closed");
+        let now = self.clock.now();
+        match link.stage {
+            Stage::Up => self.node.handle(Event::Closed { conn }, now, &mut self.engine),
+            Stage::Greeting { dial: Some(key), .. } => {
+                self.node.handle(Event::DialFailed { key }, now, &mut self.engine);
+            }
+            Stage::Greeting { dial: None, .. } => {}
+        }
+        self.act();
+    }
+
+    fn drop_strangers(&mut self, now: u64) {
+        let late = |link: &Link| matches!(link.stage, Stage::Greeting { since, .. } if now >= since + GREETING_PATIENCE);
+        let late: Vec<ConnId> = self.links.iter().filter(|(_, link)| late(link)).map(|(conn, _)| *conn).collect();
+        for conn in late {
+            self.lose(conn, "the greeting took too long");
+        }
+    }
+
+    // ---- what the node wants --------------------------------------------------------------------------------
+
+    pub(super) fn act(&mut self) {
+        loop {
+            let actions: Vec<Action> = self.node.take_actions().collect();
+            if actions.is_empty() {
+                return;
+            }
+            for action in actions {
+                self.act_once(action);
+            }
+        }
+    }
+
+    fn act_once(&mut self, action: Action) {
+        match action {
+            Action::Dial { key, address, to, epoch, purpose } => self.dial(key, &address, to, epoch, purpose),
+            Action::Welcome { conn, welcome } => {
+                if let Some(link) = self.links.get_mut(&conn) {
+                    Handshake::welcome(welcome, &mut link.connection.output);
+                }
+            }
+            Action::Refuse { conn, reason } => {
+                tracing::debug!(conn, reason, "a dialler is sent away");
+                self.refuse(conn, &reason);
+            }
+            Action::Send { conn, frame } => {
+                if let Some(link) = self.links.get_mut(&conn) {
+                    frame.encode(&mut link.connection.output);
+                    if link.connection.is_congested() {
+                        self.flush_link(conn);
+                    }
+                }
+            }
+            Action::Close { conn, reason } => {
+                if let Some(mut link) = self.links.remove(&conn) {
+                    tracing::debug!(conn, reason, "link given up");
+                    let _ = link.connection.flush();
+                }
+            }
+            Action::Store(command) => self.store.send(command),
+            Action::Note(text) => tracing::info!("{text}"),
+        }
+    }
+
+    fn flush_links(&mut self) {
+        let pending = |link: &Link| !link.connection.output.is_empty() && !link.waits_to_write;
+        let conns: Vec<ConnId> = self.links.iter().filter(|(_, link)| pending(link)).map(|(conn, _)| *conn).collect();
+        for conn in conns {
+            self.flush_link(conn);
+        }
+    }
+
+    fn flush_link(&mut self, conn: ConnId) {
+        let Some(link) = self.links.get_mut(&conn) else { return };
+        match link.connection.flush() {
+            Ok(all) => {
+                if link.waits_to_write == all {
+                    link.waits_to_write = !all;
+                    self.watch_link(conn);
+                }
+            }
+            Err(error) => self.lose(conn, &error.to_string()),
+        }
+    }
+
+    fn watch_link(&mut self, conn: ConnId) {
+        let takes_packets = self.node.takes_packets(conn);
+        let Some(link) = self.links.get(&conn) else { return };
+        let mut flags = epoll::EventFlags::empty();
+        flags.set(epoll::EventFlags::IN, !(self.waiting && takes_packets));
+        flags.set(epoll::EventFlags::OUT, link.waits_to_write);
+        let token = epoll::EventData::new_u64(CONNECTIONS + conn);
+        if let Err(error) = epoll::modify(&self.epoll, link.connection.as_fd(), token, flags) {
+            tracing::warn!(%error, "a link cannot be polled");
+        }
+    }
+
+    pub(super) fn transport_of(&self, conn: ConnId) -> &'static str {
+        self.links.get(&conn).map_or("", |link| link.connection.transport())
+    }
+}
+
+fn nonce() -> [u8; 16] {
+    let mut nonce = [0; 16];
+    let _ = rustix::rand::getrandom(&mut nonce, rustix::rand::GetRandomFlags::empty());
+    nonce
+}
+
+/// How long after SIGTERM an owner goes on before it ends.
+pub(super) const TERMINATION_GRACE: Duration = Duration::from_secs(3);

@@ -1,0 +1,335 @@
+//! The packet engine behind the handover's [`Engine`]: a router of elements, its tables and its small state.
+//!
+//! State is keyed by element name and checked against the schema of the element that reads it.
+
+use anf_click::Annotations;
+use bytes::Bytes;
+
+use crate::engine::{ElementId, Router, Time};
+use crate::handover::engine::{BadBody, Engine, OutputSink};
+use crate::manifest::Manifest;
+use crate::packet::Batch;
+use crate::state::{Reader, Schema, StateError, Stateful, Table, Writer};
+
+use super::packets;
+
+/// Passes in one call of `run`, so that links and timers get their turn.
+const MAX_PASSES: u32 = 8;
+
+/// A router that can be handed over.
+#[derive(Debug)]
+pub struct RouterEngine {
+    router: Router,
+    annotations: Vec<(u16, Annotations)>,
+    /// Names of the elements that read devices.
+    readers: Vec<String>,
+    /// Elements with state, and whether they keep tables.
+    stateful: Vec<(ElementId, bool)>,
+    fresh: Bytes,
+    now: u64,
+    serving: bool,
+    next_timer: u64,
+}
+
+impl RouterEngine {
+    /// Takes a router that was just built for `manifest`.
+    pub fn new(mut router: Router, manifest: &Manifest) -> Self {
+        let links = manifest.in_links.iter().chain(&manifest.out_links);
+        let annotations = links.flat_map(|link| &link.edges).map(|edge| (edge.id, Annotations(edge.annotations)));
+        let mut stateful = Vec::new();
+        let ids: Vec<ElementId> = (0..router.classes().count() as u32).map(ElementId).collect();
+        for id in ids {
+            if let Some(state) = router.element_mut(id).and_then(|element| element.stateful()) {
+                stateful.push((id, !state.tables().is_empty()));
+            }
+        }
+        let reads = |class: &str| matches!(class, "FromDevice" | "KernelTun");
+        let readers = router.classes().filter(|(_, class)| reads(class.class)).map(|(name, _)| name.to_string());
+        let mut engine = Self {
+            readers: readers.collect(),
+            router,
+            annotations: annotations.collect(),
+            stateful,
+            fresh: Bytes::new(),
+            now: 0,
+            serving: false,
+            next_timer: u64::MAX,
+        };
+        let mut fresh = Writer::new();
+        engine.save(&mut fresh);
+        engine.fresh = fresh.into_bytes().into();
+        engine
+    }
+
+    /// The router, for handlers, devices and counters.
+    pub fn router(&mut self) -> &mut Router {
+        &mut self.router
+    }
+
+    /// The router, to look at.
+    pub fn router_ref(&self) -> &Router {
+        &self.router
+    }
+
+    /// Whether devices are to be read.
+    pub fn is_serving(&self) -> bool {
+        self.serving
+    }
+
+    /// A device became ready: its elements run in the next pass.
+    pub fn device_woke(&mut self) {
+        self.next_timer = 0;
+    }
+
+    /// Packets that devices brought.
+    pub fn device_packets(&mut self) -> u64 {
+        let mut packets = 0;
+        for at in 0..self.readers.len() {
+            let count = self.router.read_handler(&self.readers[at], "count");
+            packets += count.ok().and_then(|count| count.trim().parse::<u64>().ok()).unwrap_or(0);
+        }
+        packets
+    }
+
+    fn annotations_of(&self, edge: u16) -> Annotations {
+        let found = self.annotations.iter().find(|(id, _)| *id == edge);
+        found.map_or(Annotations::NONE, |(_, annotations)| *annotations)
+    }
+
+    fn time(&mut self, now: u64) -> Time {
+        self.now = self.now.max(now);
+        Time(self.now)
+    }
+
+    fn each_table(&mut self, mut visit: impl FnMut(&str, u8, &mut dyn Table)) {
+        for at in 0..self.stateful.len() {
+            let (id, has_tables) = self.stateful[at];
+            if !has_tables {
+                continue;
+            }
+            let name = self.router.name(id).to_string();
+            let Some(state) = self.state_of(id) else { continue };
+            for (index, table) in state.tables().into_iter().enumerate() {
+                visit(&name, index as u8, table);
+            }
+        }
+    }
+
+    fn state_of(&mut self, id: ElementId) -> Option<&mut dyn Stateful> {
+        self.router.element_mut(id)?.stateful()
+    }
+
+    fn any_table(&mut self, test: impl Fn(&dyn Table) -> bool) -> bool {
+        (0..self.stateful.len()).any(|at| {
+            let (id, has_tables) = self.stateful[at];
+            has_tables && self.state_of(id).is_some_and(|state| state.tables().into_iter().any(|table| test(table)))
+        })
+    }
+
+    fn apply_table(&mut self, r: &mut Reader<'_>) -> Result<(), StateError> {
+        let name = r.get_str()?.to_string();
+        let index = usize::from(r.get_u8()?);
+        let schema = (r.get_str()?.to_string(), r.get_u16()?);
+        let bytes = r.get_bytes()?;
+        let unknown = || StateError::UnknownElement(name.clone());
+        let id = self.router.find(&name).ok_or_else(unknown)?;
+        let mut tables = self.state_of(id).ok_or_else(unknown)?.tables();
+        let table = tables.get_mut(index).ok_or_else(unknown)?;
+        check_schema(table.schema(), &schema)?;
+        let mut run = Reader::new(bytes);
+        table.apply(&mut run)?;
+        whole(&run)
+    }
+}
+
+fn check_schema(wanted: Schema, found: &(String, u16)) -> Result<(), StateError> {
+    if wanted.name == found.0 && wanted.version == found.1 {
+        return Ok(());
+    }
+    Err(StateError::Schema {
+        found: format!("{} {}", found.0, found.1),
+        wanted: format!("{} {}", wanted.name, wanted.version),
+    })
+}
+
+fn whole(r: &Reader<'_>) -> Result<(), StateError> {
+    match r.remaining() {
+        0 => Ok(()),
+        left => Err(StateError::TrailingBytes(left)),
+    }
+}
+
+fn put_schema(schema: Schema, w: &mut Writer) {
+    w.put_str(schema.name);
+    w.put_u16(schema.version);
+}
+
+/// Writes one table's run of records, as `apply_table` reads it; returns their number.
+fn put_table(
+    name: &str,
+    index: u8,
+    table: &mut dyn Table,
+    w: &mut Writer,
+    fill: impl FnOnce(&mut dyn Table, &mut Writer) -> u32,
+) -> u32 {
+    w.put_str(name);
+    w.put_u8(index);
+    put_schema(table.schema(), w);
+    let at = w.reserve_u32();
+    let before = w.len();
+    let count = fill(table, w);
+    w.fill_u32(at, (w.len() - before) as u32);
+    count
+}
+
+impl Engine for RouterEngine {
+    fn inject(&mut self, edge: u16, count: u16, skip: u16, body: &Bytes, now: u64) -> Result<(), BadBody> {
+        let (time, annotations) = (self.time(now), self.annotations_of(edge));
+        let (mut body, mut batch) = (body.clone(), Batch::default());
+        for at in 0..count {
+            let packet = packets::decode(&mut body, annotations).ok_or(BadBody { edge, count })?;
+            if at >= skip {
+                batch.push(packet);
+            }
+            if batch.is_full() {
+                self.router.inject(edge, &mut batch, time);
+            }
+        }
+        if !batch.is_empty() {
+            self.router.inject(edge, &mut batch, time);
+        }
+        self.next_timer = 0;
+        if body.is_empty() { Ok(()) } else { Err(BadBody { edge, count }) }
+    }
+
+    fn run(&mut self, now: u64) -> bool {
+        if !self.serving {
+            return false;
+        }
+        let time = self.time(now);
+        let mut worked = false;
+        for pass in 0..MAX_PASSES {
+            let done = self.router.run(time);
+            worked |= done.worked;
+            let next = done.next_timer.map_or(u64::MAX, |timer| timer.0);
+            self.next_timer = if done.ready { now } else { next };
+            if !done.ready || (!done.worked && pass > 0) {
+                break;
+            }
+        }
+        worked
+    }
+
+    fn next_timer(&self) -> u64 {
+        self.next_timer
+    }
+
+    fn take_output(&mut self, sink: &mut dyn OutputSink) {
+        let annotations = &self.annotations;
+        for (edge, packet) in self.router.take_link_output() {
+            if let Some(out) = sink.open_packet(edge) {
+                let found = annotations.iter().find(|(id, _)| *id == edge);
+                packets::encode(&packet, found.map_or(Annotations::NONE, |(_, annotations)| *annotations), out);
+            }
+        }
+    }
+
+    fn set_tracking(&mut self, on: bool) {
+        self.each_table(|_, _, table| table.set_tracking(on));
+    }
+
+    fn has_strict(&mut self) -> bool {
+        self.any_table(|table| table.has_strict())
+    }
+
+    fn has_changes(&mut self) -> bool {
+        self.any_table(|table| table.has_changes())
+    }
+
+    fn take_changes(&mut self, w: &mut Writer) -> u32 {
+        let mut records = 0;
+        self.each_table(|name, index, table| {
+            if table.has_changes() {
+                records += put_table(name, index, table, w, |table, w| table.take_changes(w));
+            }
+        });
+        records
+    }
+
+    fn snapshot_blobs(&mut self) -> u32 {
+        let mut blobs = 0;
+        self.each_table(|_, _, table| blobs += table.chunks());
+        blobs
+    }
+
+    fn snapshot_blob(&mut self, index: u32, w: &mut Writer) {
+        let mut first = 0;
+        self.each_table(|name, at, table| {
+            let chunks = table.chunks();
+            if (first..first + chunks).contains(&index) {
+                put_table(name, at, table, w, |table, w| table.snapshot_chunk(index - first, w));
+            }
+            first += chunks;
+        });
+    }
+
+    fn apply_changes(&mut self, r: &mut Reader<'_>) -> Result<(), StateError> {
+        while !r.is_empty() {
+            self.apply_table(r)?;
+        }
+        Ok(())
+    }
+
+    fn save(&mut self, w: &mut Writer) {
+        for at in 0..self.stateful.len() {
+            let id = self.stateful[at].0;
+            let name = self.router.name(id).to_string();
+            let Some(state) = self.state_of(id) else { continue };
+            w.put_str(&name);
+            put_schema(state.schema(), w);
+            let mut small = Writer::new();
+            state.save(&mut small);
+            w.put_bytes(small.as_bytes());
+        }
+    }
+
+    fn restore(&mut self, r: &mut Reader<'_>) -> Result<(), StateError> {
+        while !r.is_empty() {
+            let name = r.get_str()?.to_string();
+            let schema = (r.get_str()?.to_string(), r.get_u16()?);
+            let bytes = r.get_bytes()?;
+            let unknown = || StateError::UnknownElement(name.clone());
+            let id = self.router.find(&name).ok_or_else(unknown)?;
+            let state = self.state_of(id).ok_or_else(unknown)?;
+            check_schema(state.schema(), &schema)?;
+            let mut small = Reader::new(bytes);
+            state.restore(&mut small)?;
+            whole(&small)?;
+        }
+        Ok(())
+    }
+
+    fn reset(&mut self) {
+        self.each_table(|_, _, table| table.clear());
+        let fresh = self.fresh.clone();
+        // What was just written by the same elements is read back without an error.
+        let _ = self.restore(&mut Reader::new(&fresh));
+    }
+
+    fn flows(&mut self) -> u64 {
+        let mut flows = 0;
+        self.each_table(|_, _, table| flows += table.len() as u64);
+        flows
+    }
+
+    fn advance_time(&mut self, now: u64) {
+        self.now = self.now.max(now);
+    }
+
+    fn set_serving(&mut self, on: bool) {
+        self.serving = on;
+        if on {
+            self.next_timer = 0;
+        }
+    }
+}
