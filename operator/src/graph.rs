@@ -1,18 +1,19 @@
 //! From the text of a function to its cut, checked with the sidecar's own code.
 //!
-//! Pure. A spec becomes one Click text (texts of sub-functions become compound elements), which is parsed, flattened,
-//! settled, cut and configured; what passes here runs. All that is wrong is reported at once, with line and column in
-//! the text that the user wrote.
+//! Pure. A spec becomes one Click text, which is parsed, flattened, settled, cut and configured; what passes here
+//! runs. What is wrong is reported with line and column in the text that the user wrote, more than the first.
 
 use std::collections::BTreeSet;
-use std::fmt;
 use std::fmt::Write as _;
 
-use anf_click::{Cut, Diagnostic, Diagnostics, FlatGraph, PartSpec};
+use anf_click::{Composed, Cut, Diagnostic, Diagnostics, FlatGraph, PartSpec, Place, Pos, SubEdge, SubText};
 use anf_crds::AtomicFunctionSpec;
 use anf_sidecar::engine::Router;
 use anf_sidecar::manifest::device_names;
 use anf_sidecar::registry::Registry;
+
+/// File name of a function's one text; a sub-function's own text has the sub-function's name.
+pub const WHOLE: &str = "click";
 
 /// What is wrong with a spec.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,72 +30,37 @@ impl Rejection {
         const SHOWN: usize = 5;
         let mut text = self.messages.iter().take(SHOWN).map(String::as_str).collect::<Vec<_>>().join("\n");
         if self.messages.len() > SHOWN {
+            // Writing to a string cannot fail.
             let _ = write!(text, "\nand {} more", self.messages.len() - SHOWN);
         }
         text
     }
 }
 
-/// One thing that is wrong, with its place in the text that the user wrote.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Problem {
-    /// The sub-function whose own text it is in; none where the function has one text.
-    pub part: Option<String>,
-    /// Line in that text, from 1; 0 where it is about no place in particular.
-    pub line: u32,
-    /// Column in that line, from 1.
-    pub column: u32,
-    /// What is wrong.
-    pub message: String,
-    /// What to do about it.
-    pub help: Option<String>,
-}
-
-impl Problem {
-    fn anywhere(message: String) -> Self {
-        Self { part: None, line: 0, column: 0, message, help: None }
-    }
-}
-
-/// `line 7, column 12: no element class "IPRewrite"; did you mean "IPRewriter"?`
-impl fmt::Display for Problem {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Some(part) = &self.part {
-            write!(f, "sub-function {part}, ")?;
-        }
-        if self.line > 0 {
-            write!(f, "line {}, column {}: ", self.line, self.column)?;
-        }
-        f.write_str(&self.message)?;
-        self.help.iter().try_for_each(|help| write!(f, "; {help}"))
-    }
-}
-
 /// The cut of a function's graph.
 ///
 /// # Errors
-/// Everything that is wrong with the text, the cut or the ports, as sentences.
+/// Everything that is wrong with the text, the cut or the ports.
 pub fn compile(spec: &AtomicFunctionSpec) -> Result<Cut, Rejection> {
-    examine(spec).map_err(|(reason, problems)| Rejection {
-        reason,
-        messages: problems.iter().map(ToString::to_string).collect(),
-    })
+    examine(spec).map_err(|(reason, found)| Rejection { reason, messages: found.iter().map(message).collect() })
 }
 
-/// As [`compile`], for a reader who knows where the texts stand: the places are numbers.
+/// What is wrong, with places: the file is [`WHOLE`] or the sub-function whose own text it is.
+pub type Findings = (&'static str, Vec<Diagnostic>);
+
+/// As [`compile`], for a reader who knows where the texts stand.
 ///
 /// # Errors
 /// One word, and everything that is wrong.
-pub fn examine(spec: &AtomicFunctionSpec) -> Result<Cut, (&'static str, Vec<Problem>)> {
+pub fn examine(spec: &AtomicFunctionSpec) -> Result<Cut, Findings> {
     let registry = Registry::standard();
-    let source = Source::of(spec);
-    let reject = |diagnostics: Diagnostics| source.rejection(&diagnostics);
-    let flat = anf_click::parse("click", &source.text)
-        .and_then(|ast| anf_click::flatten(&ast, &[]))
-        .map_err(reject)?;
+    let Composed { text, parts } = source(spec).map_err(reject)?;
+    let flat = anf_click::parse(WHOLE, &text).and_then(|ast| anf_click::flatten(&ast, &[])).map_err(reject)?;
     check_ports(spec, &flat)?;
     let settled = anf_click::settle(flat, &registry).map_err(reject)?;
-    let cut = anf_click::cut(&settled, &source.parts, &registry).map_err(reject)?;
+    // The whole is configured before the cut: messages then have the places that the user wrote.
+    Router::check(&settled, &registry).map_err(reject)?;
+    let cut = anf_click::cut(&settled, &parts, &registry).map_err(reject)?;
     for part in &cut.parts {
         anf_click::settle(part.graph.clone(), &registry)
             .and_then(|settled| Router::check(&settled, &registry))
@@ -103,14 +69,33 @@ pub fn examine(spec: &AtomicFunctionSpec) -> Result<Cut, (&'static str, Vec<Prob
     Ok(cut)
 }
 
-/// The device names of a text; none if it cannot be read.
-pub fn devices(text: &str) -> Vec<String> {
-    let flat = anf_click::parse("click", text).and_then(|ast| anf_click::flatten(&ast, &[]));
-    flat.map(|flat| device_names(&flat)).unwrap_or_default()
+/// One text and the cut, from either form of a spec.
+fn source(spec: &AtomicFunctionSpec) -> Result<Composed, Diagnostics> {
+    if let Some(text) = &spec.click {
+        let parts = spec.sub_functions.iter();
+        let parts = parts.map(|sub| PartSpec { name: sub.name.clone(), elements: sub.elements.clone() });
+        return Ok(Composed { text: text.clone(), parts: parts.collect() });
+    }
+    let texts = spec.sub_functions.iter();
+    let texts: Vec<SubText> = texts
+        .map(|sub| SubText { name: sub.name.clone(), text: sub.click.clone().unwrap_or_default() })
+        .collect();
+    let port = |number: i32| u32::try_from(number).unwrap_or(u32::MAX);
+    let edges: Vec<SubEdge> = spec
+        .edges
+        .iter()
+        .map(|edge| SubEdge {
+            from: edge.from.clone(),
+            from_port: port(edge.from_port),
+            to: edge.to.clone(),
+            to_port: port(edge.to_port),
+        })
+        .collect();
+    anf_click::compose(&texts, &edges)
 }
 
 /// Every device name of the text needs a port, and every port a device name.
-fn check_ports(spec: &AtomicFunctionSpec, flat: &FlatGraph) -> Result<(), (&'static str, Vec<Problem>)> {
+fn check_ports(spec: &AtomicFunctionSpec, flat: &FlatGraph) -> Result<(), Findings> {
     let devices: BTreeSet<String> = device_names(flat).into_iter().collect();
     let ports: BTreeSet<String> = spec.ports.iter().map(|port| port.name.clone()).collect();
     let list = |names: &BTreeSet<String>| {
@@ -122,70 +107,122 @@ fn check_ports(spec: &AtomicFunctionSpec, flat: &FlatGraph) -> Result<(), (&'sta
     let unused = ports.difference(&devices).map(|port| {
         format!("the port \"{port}\" names no device of the graph; its devices are: {}", list(&devices))
     });
-    let problems: Vec<Problem> = unbound.chain(unused).map(Problem::anywhere).collect();
-    if problems.is_empty() { Ok(()) } else { Err(("InvalidPorts", problems)) }
+    let nowhere = Place { file: "".into(), pos: Pos::default() };
+    let found: Vec<Diagnostic> = unbound.chain(unused).map(|text| Diagnostic::error(&nowhere, text)).collect();
+    if found.is_empty() { Ok(()) } else { Err(("InvalidPorts", found)) }
 }
 
-/// One Click text, and where its lines come from.
-struct Source {
-    text: String,
-    parts: Vec<PartSpec>,
-    /// First line (from 1) of each sub-function's own text, ascending; empty if the function has one text.
-    own: Vec<(u32, String)>,
+fn reject(diagnostics: Diagnostics) -> Findings {
+    ("InvalidGraph", diagnostics.0)
 }
 
-impl Source {
-    fn of(spec: &AtomicFunctionSpec) -> Self {
-        match &spec.click {
-            Some(text) => Self { text: text.clone(), parts: parts(spec), own: Vec::new() },
-            None => Self::joined(spec),
+/// `line 7, column 12: no element class "IPRewrite"; did you mean "IPRewriter"?`
+fn message(diagnostic: &Diagnostic) -> String {
+    let mut text = match &*diagnostic.file {
+        WHOLE | "" => String::new(),
+        sub_function => format!("sub-function {sub_function}, "),
+    };
+    if diagnostic.pos.line > 0 {
+        let _ = write!(text, "line {}, column {}: ", diagnostic.pos.line, diagnostic.pos.column);
+    } else if let Some(name) = text.strip_suffix(", ") {
+        text = format!("{name}: ");
+    }
+    text.push_str(&diagnostic.message);
+    if let Some(help) = &diagnostic.help {
+        let _ = write!(text, "; {help}");
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn spec(value: serde_json::Value) -> AtomicFunctionSpec {
+        serde_json::from_value(value).expect("a spec")
+    }
+
+    #[track_caller]
+    fn rejected(value: serde_json::Value) -> Rejection {
+        match compile(&spec(value)) {
+            Ok(_) => panic!("it was accepted"),
+            Err(rejection) => rejection,
         }
     }
 
-    /// `nat :: {` newline, the text of nat, newline `};`, and one connection for each edge.
-    fn joined(spec: &AtomicFunctionSpec) -> Self {
-        let mut text = String::new();
-        let mut own = Vec::new();
-        for sub in &spec.sub_functions {
-            let _ = writeln!(text, "{} :: {{", sub.name);
-            own.push((lines(&text) + 1, sub.name.clone()));
-            let _ = writeln!(text, "{}\n}};", sub.click.as_deref().unwrap_or_default());
-        }
-        own.push((lines(&text) + 1, String::new()));
-        for edge in &spec.edges {
-            let _ = writeln!(text, "{} [{}] -> [{}] {};", edge.from, edge.from_port, edge.to_port, edge.to);
-        }
-        let parts = spec.sub_functions.iter();
-        let parts = parts.map(|sub| PartSpec { name: sub.name.clone(), elements: vec![sub.name.clone()] });
-        Self { parts: parts.collect(), text, own }
+    #[test]
+    fn a_graph_is_cut_into_its_sub_functions_and_the_rest() {
+        let cut = compile(&spec(json!({
+            "click": "i :: InfiniteSource(LIMIT 1) -> c :: Counter -> Discard;",
+            "subFunctions": [{"name": "count", "elements": ["c"]}]
+        })))
+        .expect("a cut");
+        let names: Vec<&str> = cut.parts.iter().map(|part| part.name.as_str()).collect();
+        assert!(names.contains(&"count") && names.contains(&"main"), "{names:?}");
+        assert_eq!(cut.edges.len(), 2);
     }
 
-    fn rejection(&self, diagnostics: &Diagnostics) -> (&'static str, Vec<Problem>) {
-        ("InvalidGraph", diagnostics.0.iter().map(|diagnostic| self.problem(diagnostic)).collect())
+    #[test]
+    fn texts_of_sub_functions_are_joined_by_edges() {
+        let cut = compile(&spec(json!({
+            "subFunctions": [
+                {"name": "a", "click": "InfiniteSource(LIMIT 1) -> output;"},
+                {"name": "b", "click": "input -> Discard;"}
+            ],
+            "edges": [{"from": "a", "to": "b"}]
+        })))
+        .expect("a cut");
+        assert_eq!(cut.edges.len(), 1);
     }
 
-    fn problem(&self, diagnostic: &Diagnostic) -> Problem {
-        let line = diagnostic.pos.line;
-        let (part, line) = match self.own.iter().rev().find(|(first, _)| *first <= line) {
-            Some((_, name)) if name.is_empty() => return Problem::anywhere(format!("edges: {}", diagnostic.message)),
-            Some((first, name)) => (Some(name.clone()), line - first + 1),
-            None => (None, line),
-        };
-        Problem {
-            part,
-            line,
-            column: diagnostic.pos.column,
-            message: diagnostic.message.clone(),
-            help: diagnostic.help.clone(),
-        }
+    #[test]
+    fn an_unknown_class_is_reported_with_its_place_and_a_suggestion() {
+        let rejection = rejected(json!({"click": "Idle\n -> Countr -> Discard;"}));
+        assert_eq!(rejection.reason, "InvalidGraph");
+        let text = rejection.text();
+        assert!(text.contains("line 2, column") && text.contains("Countr") && text.contains("Counter"), "{text}");
     }
-}
 
-fn parts(spec: &AtomicFunctionSpec) -> Vec<PartSpec> {
-    let named = spec.sub_functions.iter().filter(|sub| !sub.elements.is_empty());
-    named.map(|sub| PartSpec { name: sub.name.clone(), elements: sub.elements.clone() }).collect()
-}
+    #[test]
+    fn a_text_that_does_not_parse_is_reported_with_its_place() {
+        let text = rejected(json!({"click": "Idle -> -> Discard;"})).text();
+        assert!(text.starts_with("line 1, column "), "{text}");
+    }
 
-fn lines(text: &str) -> u32 {
-    u32::try_from(text.matches('\n').count()).unwrap_or(u32::MAX)
+    #[test]
+    fn a_message_about_a_sub_functions_own_text_names_the_sub_function() {
+        let text = rejected(json!({
+            "subFunctions": [{"name": "a", "click": "Idle -> output"}, {"name": "b", "click": "input\n -> Discrad;"}],
+            "edges": [{"from": "a", "to": "b"}]
+        }))
+        .text();
+        assert!(text.contains("sub-function b, line 2, column"), "{text}");
+    }
+
+    #[test]
+    fn a_configuration_is_checked_with_the_sidecars_own_code() {
+        let text = rejected(json!({"click": "Idle\n -> Paint(red)\n -> Discard;"})).text();
+        assert!(text.contains("line 2"), "{text}");
+    }
+
+    #[test]
+    fn devices_and_ports_must_name_each_other() {
+        let rejection = rejected(json!({
+            "click": "FromDevice(lan) -> Discard;", "ports": [{"name": "wan", "node": {"interface": "eth0"}}]
+        }));
+        assert_eq!(rejection.reason, "InvalidPorts");
+        let text = rejection.text();
+        assert!(text.contains("device \"lan\"") && text.contains("spec.ports has: wan"), "{text}");
+        assert!(text.contains("port \"wan\"") && text.contains("devices are: lan"), "{text}");
+    }
+
+    #[test]
+    fn a_sub_function_that_takes_nothing_is_reported() {
+        let text = rejected(json!({
+            "click": "Idle -> Discard;", "subFunctions": [{"name": "nat", "elements": ["rw"]}]
+        }))
+        .text();
+        assert!(text.contains("rw"), "{text}");
+    }
 }
