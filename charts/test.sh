@@ -68,11 +68,22 @@ runbooks() {
   done
 }
 
+# A name is an exporter's if it is registered there; counters and histograms end in what Prometheus adds.
+metrics() {
+  local name missing=0
+  while read -r name; do
+    grep -qE "\"(${name#anf_}|$(sed -E 's/^anf_//; s/_(total|bucket|sum|count)$//' <<<"$name"))\"" \
+      operator/src/metrics.rs sidecar/src/serve/metrics.rs || { echo "nobody exports $name"; missing=1; }
+  done < <(grep -rohE '\banf_[a-z_]+' "$chart/templates/rules.yaml" "$chart/files/dashboards" | sort -u)
+  [ "$missing" -eq 0 ]
+}
+
 every_monitor=metrics.serviceMonitor.enabled=true,metrics.podMonitor.enabled=true,metrics.rules.enabled=true,metrics.dashboard.enabled=true
 
 check "the chart passes helm lint" "$helm" lint --strict "$chart"
 check "the chart's definitions are those of crds/ (charts/sync-crds.sh copies them)" drift
 check "every alert has a runbook page" runbooks
+check "every metric that alerts and dashboard ask for is exported" metrics
 check "the dashboard is JSON" python3 -m json.tool "$chart/files/dashboards/migrations.json" /dev/null
 check "everything renders with the defaults" render
 check "everything renders with all monitoring switched on" render --set "$every_monitor"
