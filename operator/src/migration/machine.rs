@@ -537,3 +537,6 @@ pub enum Refused {
     /// It did not answer.
     Unreachable(String),
 }
+
+#[cfg(test)]
+mod tests;
