@@ -74,9 +74,13 @@ impl InLink {
             let (mine, its) = (self.epoch, peer.epoch);
             return Err(format!("\"{}\" is at epoch {mine}, the dialler is of epoch {its}", self.peer));
         }
-        let replaced = self.peers.iter().filter(|known| known.owner == peer.owner || known.epoch == peer.epoch);
+        let replaced =
+            self.peers.iter().filter(|known| known.owner == peer.owner || known.epoch == peer.epoch);
         let replaced: Vec<ConnId> = replaced.map(|known| known.conn).collect();
         self.peers.retain(|known| !replaced.contains(&known.conn));
+        if !peer.candidate {
+            self.owner_reaches(peer.epoch);
+        }
         self.peers.push(peer);
         Ok(replaced)
     }
@@ -101,27 +105,27 @@ impl InLink {
         if epoch < self.epoch {
             return;
         }
-        self.epoch = epoch;
+        self.owner_reaches(epoch);
         if let Some(peer) = self.peers.iter_mut().find(|peer| peer.conn == conn) {
             peer.candidate = false;
             peer.epoch = epoch;
         }
+    }
+
+    /// An owner of `epoch` is there: owners before it are fenced, and it has not heard yet what is here.
+    fn owner_reaches(&mut self, epoch: u64) {
+        if epoch <= self.epoch {
+            return;
+        }
+        self.epoch = epoch;
         if let Some(watch) = &mut self.watch {
             watch.owner_seen();
         }
-        // The next owner has not heard yet what is here.
-        self.edges.iter_mut().for_each(|edge| {
-            edge.take_ack(0);
-        });
+        self.edges.iter_mut().for_each(InEdge::acknowledge_again);
     }
 
-    /// A batch came over `conn`.
-    pub fn offer(&mut self, conn: ConnId, data: &Data) -> Verdict {
-        let sender = self.peers.iter().find(|peer| peer.conn == conn);
-        if !sender.is_some_and(|peer| !peer.candidate && peer.epoch >= self.epoch) {
-            self.fenced += 1;
-            return Verdict::Fenced;
-        }
+    /// A batch that was parked: its sender was known when it came.
+    pub fn offer_parked(&mut self, data: &Data) -> Verdict {
         let Some(edge) = self.edges.iter_mut().find(|edge| edge.id() == data.edge) else {
             return Verdict::NoSuchEdge;
         };
@@ -131,9 +135,20 @@ impl InLink {
         }
     }
 
+    /// A batch came over `conn`.
+    pub fn offer(&mut self, conn: ConnId, data: &Data) -> Verdict {
+        let sender = self.peers.iter().find(|peer| peer.conn == conn);
+        if !sender.is_some_and(|peer| !peer.candidate && peer.epoch >= self.epoch) {
+            self.fenced += 1;
+            return Verdict::Fenced;
+        }
+        self.offer_parked(data)
+    }
+
     /// Where the edges stand, for a dialler.
     pub fn positions(&self) -> Vec<EdgePosition> {
-        let position = |edge: &InEdge| EdgePosition { edge: edge.id(), accepted: edge.next(), durable: edge.durable() };
+        let position =
+            |edge: &InEdge| EdgePosition { edge: edge.id(), accepted: edge.next(), durable: edge.durable() };
         self.edges.iter().map(position).collect()
     }
 

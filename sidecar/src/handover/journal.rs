@@ -36,6 +36,8 @@ pub struct SnapshotCopy {
 pub struct Journal {
     number: u64,
     stored: u64,
+    /// The newest frame with strict changes.
+    strict: u64,
     down: bool,
     last_flush: u64,
     covers: VecDeque<Cover>,
@@ -51,6 +53,7 @@ impl Journal {
         Self {
             number,
             stored: number,
+            strict: 0,
             down: false,
             last_flush: 0,
             covers: VecDeque::new(),
@@ -69,6 +72,22 @@ impl Journal {
     /// What a held packet compares with: everything is released while nothing can be stored.
     pub fn released(&self, fail_open: bool) -> u64 {
         if self.down && fail_open { u64::MAX } else { self.stored }
+    }
+
+    /// The number of the newest frame.
+    pub fn issued(&self) -> u64 {
+        self.number
+    }
+
+    /// The frame with strict changes that is under way, if one is: outputs made meanwhile may depend on it.
+    pub fn strict_under_way(&self) -> Option<u64> {
+        Some(self.strict).filter(|strict| *strict > self.stored)
+    }
+
+    /// Whether a flush can do something: with the store away it only moves positions, and only if nothing waits for
+    /// the store.
+    pub fn can_flush(&self, fail_open: bool) -> bool {
+        if self.down { fail_open } else { !self.is_busy() }
     }
 
     /// The number that the next frame gets.
@@ -111,9 +130,12 @@ impl Journal {
         self.last_flush = now;
     }
 
-    /// A frame of `bytes` bytes was issued; returns its number.
-    pub fn issue(&mut self, bytes: usize) -> u64 {
+    /// A frame of `bytes` bytes was issued, with or without strict changes; returns its number.
+    pub fn issue(&mut self, bytes: usize, strict: bool) -> u64 {
         self.number += 1;
+        if strict {
+            self.strict = self.number;
+        }
         self.frames_since_snapshot += 1;
         self.bytes_since_snapshot += bytes as u64;
         self.number
@@ -133,10 +155,10 @@ impl Journal {
     }
 
     /// The newest cover that holds now, given what downstreams have accepted.
-    pub fn take_covered(&mut self, accepted: &[Vec<u64>]) -> Option<Cover> {
+    pub fn take_covered(&mut self, accepted: &[Vec<u64>], fail_open: bool) -> Option<Cover> {
         let mut newest = None;
         while let Some(front) = self.covers.front() {
-            let stored = front.number <= self.stored || self.down;
+            let stored = front.number <= self.released(fail_open);
             let delivered =
                 front.outputs.iter().flatten().zip(accepted.iter().flatten()).all(|(made, got)| got >= made);
             if !(stored && delivered) {
@@ -184,13 +206,13 @@ mod tests {
     #[test]
     fn an_input_is_covered_only_when_its_frame_is_stored_and_its_output_accepted() {
         let mut journal = Journal::new(0, 0);
-        journal.issue(10);
+        journal.issue(10, false);
         let cover = Cover { number: 1, inputs: vec![vec![5]], outputs: vec![vec![3]] };
         journal.add_cover(cover.clone());
-        assert_eq!(journal.take_covered(&[vec![3]]), None, "not stored");
+        assert_eq!(journal.take_covered(&[vec![3]], true), None, "not stored");
         journal.appended(1);
-        assert_eq!(journal.take_covered(&[vec![2]]), None, "not accepted");
-        assert_eq!(journal.take_covered(&[vec![3]]), Some(cover));
+        assert_eq!(journal.take_covered(&[vec![2]], true), None, "not accepted");
+        assert_eq!(journal.take_covered(&[vec![3]], true), Some(cover));
     }
 
     #[test]
@@ -205,7 +227,7 @@ mod tests {
         let mut journal = Journal::new(0, 0);
         assert!(journal.snapshot().is_none());
         for _ in 0..SNAPSHOT_FRAMES {
-            let number = journal.issue(1);
+            let number = journal.issue(1, false);
             assert!(journal.snapshot().is_none());
             journal.appended(number);
         }

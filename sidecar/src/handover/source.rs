@@ -163,7 +163,10 @@ impl Source {
     }
 
     fn no_target(&self) -> String {
-        format!("no connection to the target {} at {}", self.request.target_owner_id, self.request.target_link_addr)
+        format!(
+            "no connection to the target {} at {}",
+            self.request.target_owner_id, self.request.target_link_addr
+        )
     }
 
     fn out_of_time(&self, now: u64) -> bool {
@@ -195,7 +198,8 @@ impl Source {
             return Some(Step::Arm(self.waiting.iter().copied().collect()));
         }
         if self.out_of_time(now) {
-            let text = format!("the target had loaded {} of {} flows at the deadline", self.synced.0, self.flows);
+            let text =
+                format!("the target had loaded {} of {} flows at the deadline", self.synced.0, self.flows);
             return Some(self.give_up("DeadlineExceeded", text, now));
         }
         None

@@ -92,7 +92,9 @@ impl StateFrame {
         let mut r = Reader::new(bytes);
         match r.get_u8()? {
             VERSION => {}
-            other => return Err(StateError::Invalid { what: "version of a state frame", value: u64::from(other) }),
+            other => {
+                return Err(StateError::Invalid { what: "version of a state frame", value: u64::from(other) });
+            }
         }
         let (number, epoch, time) = (r.get_u64()?, r.get_u64()?, r.get_u64()?);
         let inputs = (0..r.get_u16()?).map(|_| read_input(&mut r)).collect::<Result<_, _>>()?;

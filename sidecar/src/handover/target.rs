@@ -1,7 +1,7 @@
 //! The target of a handover (T in the design): loads the state, follows the log, parks what the upstreams send, and
 //! takes over when the seal is stored. It never decides; it serves from the moment that it owns.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 
 use crate::control::{Breakdown, HandoverPhase, HandoverStatus, Report, Side};
 use crate::link::frame::{Data, PeerReport, Prepare, Probe};
@@ -27,12 +27,12 @@ pub struct Target {
     pub loader: Loader,
     phase: HandoverPhase,
     failure: Option<(&'static str, String)>,
-    /// Batches in the order they came, with link and connection.
-    parked: VecDeque<(usize, ConnId, Data)>,
+    /// Batches in the order they came, with their link. The connection that brought them may be gone by the start.
+    parked: VecDeque<(usize, Data)>,
     parked_packets: u64,
     parked_bytes: usize,
     total_parked: u64,
-    probes: HashMap<u32, Probe>,
+    probes: BTreeMap<u32, Probe>,
     /// Final frame from the source; waits for its seal.
     last: Option<StateFrame>,
     sealed: bool,
@@ -60,7 +60,7 @@ impl Target {
             parked_packets: 0,
             parked_bytes: 0,
             total_parked: 0,
-            probes: HashMap::new(),
+            probes: BTreeMap::new(),
             last: None,
             sealed: false,
             reported_ready: false,
@@ -124,7 +124,7 @@ impl Target {
     }
 
     /// A batch that came before the start. `false` when there is no room: the sender keeps it and sends it again.
-    pub fn park(&mut self, link: usize, conn: ConnId, data: Data) -> bool {
+    pub fn park(&mut self, link: usize, data: Data) -> bool {
         let full = self.parked_packets >= MAX_PARKED_PACKETS || self.parked_bytes >= MAX_PARKED_BYTES;
         if full {
             return false;
@@ -132,14 +132,14 @@ impl Target {
         self.parked_packets += u64::from(data.count);
         self.total_parked += u64::from(data.count);
         self.parked_bytes += data.body.len();
-        self.parked.push_back((link, conn, data));
+        self.parked.push_back((link, data));
         true
     }
 
     /// Where the parked batches of an edge end.
     pub fn parked_end(&self, link: usize, edge: u16) -> Option<u64> {
-        let of_edge = self.parked.iter().rev().find(|(at, _, data)| *at == link && data.edge == edge);
-        of_edge.map(|(_, _, data)| data.first + u64::from(data.count))
+        let of_edge = self.parked.iter().rev().find(|(at, data)| *at == link && data.edge == edge);
+        of_edge.map(|(_, data)| data.first + u64::from(data.count))
     }
 
     /// A probe that came before the start: the newest of each upstream is passed on then.
@@ -174,18 +174,14 @@ impl Target {
     }
 
     /// It owns now. Gives back what was parked, in order.
-    pub fn start(
-        &mut self,
-        now: u64,
-        reports_expected: usize,
-    ) -> (VecDeque<(usize, ConnId, Data)>, Vec<Probe>) {
+    pub fn start(&mut self, now: u64, reports_expected: usize) -> (VecDeque<(usize, Data)>, Vec<Probe>) {
         self.phase = HandoverPhase::Started;
         self.started_at = now;
         self.reports_expected = reports_expected;
         self.breakdown.start_ms = now.saturating_sub(self.last_at) as f64 / 1e6;
         self.parked_packets = 0;
         self.parked_bytes = 0;
-        (std::mem::take(&mut self.parked), self.probes.drain().map(|(_, probe)| probe).collect())
+        (std::mem::take(&mut self.parked), std::mem::take(&mut self.probes).into_values().collect())
     }
 
     /// A peer's measurement. At most one of each link.
@@ -248,7 +244,8 @@ impl Target {
     }
 
     fn sum_up(&self) -> Report {
-        let longest = |of: fn(&PeerReport) -> u64| self.reports.iter().map(of).max().unwrap_or(0) as f64 / 1e6;
+        let longest =
+            |of: fn(&PeerReport) -> u64| self.reports.iter().map(of).max().unwrap_or(0) as f64 / 1e6;
         let sum = |of: fn(&PeerReport) -> u64| self.reports.iter().map(of).sum();
         Report {
             gap_ms: longest(|report| report.gap_ns),

@@ -22,6 +22,19 @@ pub struct PeerMove {
     dropped_before: u64,
 }
 
+/// What a new connection to the owner makes necessary.
+#[derive(Debug, Default)]
+pub struct Reunion {
+    /// Packets that cannot be sent again.
+    pub lost: u64,
+    /// Batches that a source in the middle of a cut must get again.
+    pub again: Vec<Data>,
+    /// Markers that it must get again, behind the batches.
+    pub markers: Vec<Marker>,
+    /// The connection to a target that is none any more.
+    pub unneeded: Option<ConnId>,
+}
+
 /// The sending end of a link.
 #[derive(Debug)]
 pub struct OutLink {
@@ -80,11 +93,14 @@ impl OutLink {
         self.edges.iter_mut().for_each(|edge| edge.close(hold));
     }
 
-    /// PREPARE: the peer will move. A repeated announcement changes nothing.
-    pub fn prepare(&mut self, prepare: Prepare) {
-        if self.peer_move.as_ref().is_some_and(|known| known.prepare.id == prepare.id) {
-            return;
+    /// PREPARE: the peer will move. A repeated announcement changes nothing; another one ends the handover before it,
+    /// whose connection is returned.
+    pub fn prepare(&mut self, prepare: Prepare) -> Option<ConnId> {
+        let before = self.peer_move.as_ref().map(|known| known.prepare.id.clone());
+        if before.as_ref() == Some(&prepare.id) {
+            return None;
         }
+        let gone = before.and_then(|id| self.abort(&id));
         self.peer_move = Some(PeerMove {
             target: Dialer::to_address(prepare.address.clone()),
             prepare,
@@ -92,6 +108,7 @@ impl OutLink {
             armed_at: None,
             dropped_before: self.dropped(),
         });
+        gone.and_then(|gone| gone.target.up())
     }
 
     fn moving(&mut self, id: &str) -> Option<&mut PeerMove> {
@@ -145,23 +162,24 @@ impl OutLink {
         old
     }
 
-    /// The owner's connection is up. Returns how many packets cannot be sent again, and the frames and markers that
-    /// a source in the middle of a cut must get again.
-    pub fn owner_connected(&mut self, conn: ConnId, welcome: &Welcome) -> (u64, Vec<Data>, Vec<Marker>) {
+    /// The owner's connection is up.
+    pub fn owner_connected(&mut self, conn: ConnId, welcome: &Welcome) -> Reunion {
         self.owner.connected(conn);
+        let mut reunion = Reunion::default();
         let id = self.peer_move.as_ref().map(|known| known.prepare.id.clone());
         if let Some(id) = id.filter(|id| welcome.handover.as_ref() != Some(id)) {
             // The source knows no such handover any more: it gave it up while we could not hear it.
-            self.abort(&id);
+            reunion.unneeded = self.abort(&id).and_then(|gone| gone.target.up());
         }
         match self.peer_move.as_ref().and_then(|known| known.markers.clone()) {
-            None => (self.resume(welcome), Vec::new(), Vec::new()),
+            None => reunion.lost = self.resume(welcome),
             Some(markers) => {
-                let again = self.again_up_to(&markers, welcome);
+                reunion.again = self.again_up_to(&markers, welcome);
                 let id = self.peer_move.as_ref().map(|known| known.prepare.id.clone()).unwrap_or_default();
-                (0, again, self.cut(&id))
+                reunion.markers = self.cut(&id);
             }
         }
+        reunion
     }
 
     fn resume(&mut self, welcome: &Welcome) -> u64 {
@@ -177,7 +195,8 @@ impl OutLink {
 
     /// What the source has not got of the packets before the markers.
     fn again_up_to(&self, markers: &[u64], welcome: &Welcome) -> Vec<Data> {
-        let accepted = |id: u16| welcome.edges.iter().find(|p| p.edge == id).and_then(|p| p.accepted).unwrap_or(0);
+        let accepted =
+            |id: u16| welcome.edges.iter().find(|p| p.edge == id).and_then(|p| p.accepted).unwrap_or(0);
         self.edges
             .iter()
             .zip(markers)
@@ -191,6 +210,11 @@ impl OutLink {
                 })
             })
             .collect()
+    }
+
+    /// Whether a handover of the peer to `owner` is under way.
+    pub fn moves_to(&self, owner: &str) -> bool {
+        self.peer_move.as_ref().is_some_and(|known| known.prepare.target == owner)
     }
 
     /// The target's connection is up: send from the markers on, or from where it has parked.

@@ -69,7 +69,7 @@ impl Watch {
 
     /// When to look at [`Watch::is_complete`] next.
     pub fn deadline(&self) -> Option<u64> {
-        self.armed_at.map(|armed| armed + self.window)
+        self.armed_at.filter(|_| self.owner_seen).map(|armed| armed + self.window)
     }
 
     /// The figures; `lost` is the edges' count of missing packets now.

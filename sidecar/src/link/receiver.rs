@@ -77,15 +77,20 @@ impl InEdge {
     }
 
     /// The acknowledgement to send: `(accepted, durable)`, when it says at least `step` packets more than the last
-    /// one; `step` 0 always gives one.
+    /// one.
     pub fn take_ack(&mut self, step: u64) -> Option<(u64, u64)> {
         let now = (self.next?, self.durable);
         let news = (now.0 - self.acknowledged.0.min(now.0)).max(now.1 - self.acknowledged.1.min(now.1));
-        if step > 0 && news < step {
+        if news < step {
             return None;
         }
         self.acknowledged = now;
         Some(now)
+    }
+
+    /// Whoever is told next has heard nothing yet.
+    pub fn acknowledge_again(&mut self) {
+        self.acknowledged = (0, 0);
     }
 
     /// Goes on where an owner before stopped.

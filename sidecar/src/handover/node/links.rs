@@ -52,7 +52,9 @@ impl Node {
                 self.grant(DialKey::Target(at), wish);
             }
         }
-        if let Some(wish) = self.source.as_mut().filter(|source| !source.phase().is_over()).and_then(|s| s.target.poll(now)) {
+        if let Some(wish) =
+            self.source.as_mut().filter(|source| !source.phase().is_over()).and_then(|s| s.target.poll(now))
+        {
             self.grant(DialKey::Handover, wish);
         }
     }
@@ -103,7 +105,9 @@ impl Node {
                 // It may own already, and have said so when nobody could hear it.
                 self.peer_moved_if_owner(conn, at, welcome.epoch);
             }
-            DialKey::Handover if self.source.as_ref().is_some_and(|s| s.request.target_owner_id == welcome.owner) => {
+            DialKey::Handover
+                if self.source.as_ref().is_some_and(|s| s.request.target_owner_id == welcome.owner) =>
+            {
                 if let Some(source) = &mut self.source {
                     source.target.connected(conn);
                 }
@@ -302,7 +306,9 @@ impl Node {
                 let epoch = self.ins[at].epoch;
                 self.send(conn, Frame::Control(Control::Owner { epoch, id: None }), now);
             }
-            Verdict::NoSuchEdge => self.drop_connection(conn, "a batch of an edge that the link does not have", now),
+            Verdict::NoSuchEdge => {
+                self.drop_connection(conn, "a batch of an edge that the link does not have", now)
+            }
         }
     }
 
@@ -343,7 +349,8 @@ impl Node {
             // A packet on one edge may use what a packet on another changed: it waits for the same frame.
             false => self.journal.strict_under_way().unwrap_or(0),
         };
-        let starts: Vec<u64> = self.outs.iter().flat_map(|link| &link.edges).map(|edge| edge.next()).collect();
+        let starts: Vec<u64> =
+            self.outs.iter().flat_map(|link| &link.edges).map(|edge| edge.next()).collect();
         engine.take_output(&mut LinkSink(&mut self.outs));
         self.outs.iter_mut().for_each(|link| link.close(0));
         if hold > 0 {
@@ -466,18 +473,28 @@ impl Node {
     pub(super) fn link_deadline(&self) -> u64 {
         let heartbeats = self.conns.values().map(|conn| conn.last_sent + HEARTBEAT_INTERVAL);
         let owners = self.outs.iter().filter(|_| self.wants_links()).map(|link| link.owner.deadline());
-        let moving = self.outs.iter().filter_map(|link| link.peer_move.as_ref()).map(|known| known.target.deadline());
+        let moving =
+            self.outs.iter().filter_map(|link| link.peer_move.as_ref()).map(|known| known.target.deadline());
         let probing = self.outs.iter().any(|link| link.peer_move.is_some() || link.to_report.is_some());
         let probes = (probing && self.is_serving()).then_some(self.next_probe);
-        let handover = self.source.as_ref().filter(|source| !source.phase().is_over()).map(|s| s.target.deadline());
+        let handover =
+            self.source.as_ref().filter(|source| !source.phase().is_over()).map(|s| s.target.deadline());
         let watches = self.ins.iter().filter_map(|link| link.watch.as_ref()?.deadline());
-        heartbeats.chain(owners).chain(moving).chain(handover).chain(probes).chain(watches).min().unwrap_or(u64::MAX)
+        heartbeats
+            .chain(owners)
+            .chain(moving)
+            .chain(handover)
+            .chain(probes)
+            .chain(watches)
+            .min()
+            .unwrap_or(u64::MAX)
     }
 }
 
 /// What a probe carries instead of the handover's id (FNV-1a).
 pub(super) fn id_hash(id: &str) -> u64 {
-    id.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3))
+    id.bytes()
+        .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3))
 }
 
 fn origin(name: &str) -> u32 {

@@ -8,7 +8,7 @@ mod links;
 mod moves;
 mod state;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 
 use crate::control::{Direction, HandoverRequest, HandoverStatus, LinkStatus, Refusal, Role};
 use crate::link::frame::Frame;
@@ -22,6 +22,7 @@ use super::engine::Engine;
 use super::journal::Journal;
 use super::loader::Loader;
 use super::source::Source;
+use super::state_frame::StateFrame;
 use super::target::Target;
 use super::upstream::OutLink;
 
@@ -170,7 +171,7 @@ pub struct Node {
     retry_start_at: u64,
     ins: Vec<InLink>,
     outs: Vec<OutLink>,
-    conns: HashMap<ConnId, Conn>,
+    conns: BTreeMap<ConnId, Conn>,
     journal: Journal,
     loader: Option<Loader>,
     follow_session: u64,
@@ -179,6 +180,8 @@ pub struct Node {
     history: VecDeque<HandoverStatus>,
     /// Set from the moment that the final frame is made: nothing is processed any more.
     frozen: bool,
+    /// The final frame while it is not known to be stored.
+    unsettled: Option<StateFrame>,
     not_ready: Option<String>,
     store_reason: Option<String>,
     packets_in: u64,
@@ -202,7 +205,7 @@ impl Node {
             retry_start_at: u64::MAX,
             ins: manifest.in_links.iter().map(InLink::new).collect(),
             outs: manifest.out_links.iter().map(OutLink::new).collect(),
-            conns: HashMap::new(),
+            conns: BTreeMap::new(),
             journal: Journal::new(0, 0),
             loader: None,
             follow_session: 0,
@@ -210,6 +213,7 @@ impl Node {
             target: None,
             history: VecDeque::new(),
             frozen: false,
+            unsettled: None,
             not_ready: Some("the state store has not answered yet".into()),
             store_reason: None,
             packets_in: 0,
@@ -265,11 +269,16 @@ impl Node {
 
     /// When [`Node::round`] has something to do at the latest.
     pub fn deadline(&self, engine: &dyn Engine) -> u64 {
-        let mut deadline = self.retry_start_at.min(self.link_deadline()).min(self.move_deadline());
+        let mut deadline = self.start_deadline().min(self.link_deadline()).min(self.move_deadline());
         if self.is_serving() {
-            deadline = deadline.min(engine.next_timer());
+            if !self.must_wait() {
+                deadline = deadline.min(engine.next_timer());
+            }
             if self.journal_has_work() {
-                deadline = deadline.min(self.journal.flush_deadline()).min(self.next_ack);
+                deadline = deadline.min(self.next_ack);
+                if self.journal.can_flush(self.fail_open) {
+                    deadline = deadline.min(self.journal.flush_deadline());
+                }
             }
         }
         deadline

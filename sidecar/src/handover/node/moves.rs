@@ -32,20 +32,32 @@ impl Node {
             return Ok(());
         }
         if self.role != Role::Owner {
-            return Err(refusal("NotOwner", format!("{} is {}, only an owner hands over", self.me.owner, self.role)));
+            return Err(refusal(
+                "NotOwner",
+                format!("{} is {}, only an owner hands over", self.me.owner, self.role),
+            ));
         }
         if request.expected_epoch != self.epoch {
-            let text = format!("the owner is at epoch {}, the request expects {}", self.epoch, request.expected_epoch);
+            let text = format!(
+                "the owner is at epoch {}, the request expects {}",
+                self.epoch, request.expected_epoch
+            );
             return Err(refusal("WrongEpoch", text));
         }
         if request.target_owner_id == self.me.owner {
             return Err(refusal("SameOwner", "source and target are the same sidecar"));
         }
         if let Some(running) = self.source.as_ref().filter(|source| !source.phase().is_over()) {
-            return Err(refusal("Busy", format!("handover {} of this sub-function is under way", running.id())));
+            return Err(refusal(
+                "Busy",
+                format!("handover {} of this sub-function is under way", running.id()),
+            ));
         }
         if self.journal.is_down() {
-            return Err(refusal("StateStoreDown", "the state store is not reachable, so nothing can be handed over"));
+            return Err(refusal(
+                "StateStoreDown",
+                "the state store is not reachable, so nothing can be handed over",
+            ));
         }
         self.retire_moves();
         let edges: Vec<usize> = self.ins.iter().map(|link| link.edges.len()).collect();
@@ -78,7 +90,10 @@ impl Node {
             return Ok(());
         }
         if !source.can_abort() {
-            return Err(refusal("AlreadySealed", "the final frame is on its way: the move can no longer be called off"));
+            return Err(refusal(
+                "AlreadySealed",
+                "the final frame is on its way: the move can no longer be called off",
+            ));
         }
         let step = source.give_up("Requested", "called off on request".into(), now);
         self.carry_out(step, now, engine);
@@ -197,8 +212,11 @@ impl Node {
             address: source.request.target_link_addr.clone(),
             node: source.request.target_node.clone(),
         };
-        let frame = self.final_state(id, now, engine).encode();
-        let number = self.journal.issue(frame.len());
+        let strict = engine.has_strict();
+        let last = self.final_state(id, now, engine);
+        let frame = last.encode();
+        self.unsettled = Some(last);
+        let number = self.journal.issue(frame.len(), strict);
         if let Some(conn) = target {
             self.send(conn, Frame::Final(frame.clone()), now);
         }
@@ -209,6 +227,7 @@ impl Node {
     pub(super) fn seal_stored(&mut self, now: u64) {
         let Some(source) = self.source.as_mut().filter(|source| source.is_sealing()) else { return };
         source.sealed(now);
+        self.unsettled = None;
         let (id, target) = (source.id().to_string(), source.target.up());
         self.role = Role::Sealed;
         self.not_ready = Some("handed over".into());
@@ -220,8 +239,9 @@ impl Node {
     /// The store certainly did not carry the seal out: it can be called off after all.
     pub(super) fn seal_failed(&mut self, reason: &str, now: u64, engine: &mut dyn Engine) {
         let Some(source) = self.source.as_mut().filter(|source| source.is_sealing()) else { return };
-        let step = source.give_up("StateStoreDown", format!("the final frame could not be stored: {reason}"), now);
-        self.restore_outputs_after_failed_seal();
+        let step =
+            source.give_up("StateStoreDown", format!("the final frame could not be stored: {reason}"), now);
+        self.append_instead_of_seal();
         self.carry_out(step, now, engine);
     }
 
@@ -317,7 +337,11 @@ impl Node {
 
     fn prepared(&mut self, conn: ConnId, used_for: ConnUse, prepare: Prepare, now: u64) {
         match used_for {
-            ConnUse::OutOwner(at) => self.outs[at].prepare(prepare),
+            ConnUse::OutOwner(at) => {
+                if let Some(old) = self.outs[at].prepare(prepare) {
+                    self.close(old, "another handover of the peer has begun");
+                }
+            }
             ConnUse::In(at) => {
                 let lost = self.ins[at].lost();
                 let window = u64::from(prepare.watch_ms) * 1_000_000;
@@ -337,7 +361,8 @@ impl Node {
             return;
         }
         if self.role != Role::Standby || prepare.target != self.me.owner {
-            let text = format!("{} is {} and cannot be the target {}", self.me.owner, self.role, prepare.target);
+            let text =
+                format!("{} is {} and cannot be the target {}", self.me.owner, self.role, prepare.target);
             return self.send(conn, Frame::Control(Control::Refused { id: prepare.id, reason: text }), now);
         }
         self.forget_target();
@@ -366,13 +391,16 @@ impl Node {
                 }
             }
             ConnUse::HandoverFrom => {
-                let missing = self.outs.iter().find(|link| link.owner.up().is_none()).map(|link| link.peer.clone());
+                let missing =
+                    self.outs.iter().find(|link| link.owner.up().is_none()).map(|link| link.peer.clone());
                 match self.target.as_mut().filter(|target| target.id() == id) {
                     Some(target) => target.arm(missing.as_deref()),
                     None => Err("the target knows of no such handover".into()),
                 }
             }
-            ConnUse::OutTarget(_) | ConnUse::HandoverTo => Err("ARM came over a connection that is not for it".into()),
+            ConnUse::OutTarget(_) | ConnUse::HandoverTo => {
+                Err("ARM came over a connection that is not for it".into())
+            }
         }
     }
 
@@ -407,25 +435,29 @@ impl Node {
     fn owner_announced(&mut self, conn: ConnId, used_for: ConnUse, epoch: u64, id: Option<&str>) {
         match used_for {
             ConnUse::In(at) => self.ins[at].owner_is(conn, epoch),
-            ConnUse::OutTarget(at) => {
-                if let Some(old) = self.outs[at].commit(epoch) {
-                    self.close(old, "the peer has moved");
-                }
-                if let Some(known) = self.conns.get_mut(&conn) {
-                    known.used_for = ConnUse::OutOwner(at);
-                }
-            }
+            ConnUse::OutTarget(at) => self.peer_moved(conn, at, epoch),
             ConnUse::HandoverTo => {
                 if let Some(source) = id.and_then(|id| self.source_of(id)) {
                     source.started();
                 }
             }
             ConnUse::OutOwner(_) if epoch > self.epoch && id.is_none() => {
-                let text = format!("a downstream knows epoch {epoch} of this sub-function; this is {}", self.epoch);
+                let text =
+                    format!("a downstream knows epoch {epoch} of this sub-function; this is {}", self.epoch);
                 self.note(text);
                 self.actions.push(Action::Store(StoreCommand::ReadOwner));
             }
             ConnUse::OutOwner(_) | ConnUse::HandoverFrom => {}
+        }
+    }
+
+    /// The target of a peer's handover owns: its connection is the link's from now on.
+    pub(super) fn peer_moved(&mut self, conn: ConnId, at: usize, epoch: u64) {
+        if let Some(old) = self.outs[at].commit(epoch) {
+            self.close(old, "the peer has moved");
+        }
+        if let Some(known) = self.conns.get_mut(&conn) {
+            known.used_for = ConnUse::OutOwner(at);
         }
     }
 
@@ -435,7 +467,8 @@ impl Node {
         match StateFrame::decode(bytes) {
             Ok(frame) => {
                 let of = frame.last.as_ref().map(|last| last.id.clone());
-                if let Some(target) = self.target.as_mut().filter(|target| Some(target.id()) == of.as_deref()) {
+                if let Some(target) = self.target.as_mut().filter(|target| Some(target.id()) == of.as_deref())
+                {
                     target.final_frame(frame, now);
                 }
                 self.poll_target(now, engine);
@@ -483,8 +516,8 @@ impl Node {
         if let Some(conn) = source {
             self.send(conn, Frame::Control(Control::Owner { epoch, id: Some(id) }), now);
         }
-        for (at, conn, data) in parked {
-            self.data(conn, at, data, now, engine);
+        for (at, data) in parked {
+            self.unpark(at, &data, now, engine);
         }
         self.run_engine(now, engine);
         self.flush(now, engine);
@@ -518,7 +551,12 @@ impl Node {
     /// Closes what belongs to a target that is no longer one.
     fn forget_target(&mut self) {
         self.target = None;
-        let conns: Vec<ConnId> = self.conns.iter().filter(|(_, c)| c.used_for != ConnUse::HandoverFrom).map(|(id, _)| *id).collect();
+        let conns: Vec<ConnId> = self
+            .conns
+            .iter()
+            .filter(|(_, c)| c.used_for != ConnUse::HandoverFrom)
+            .map(|(id, _)| *id)
+            .collect();
         conns.into_iter().for_each(|conn| self.close(conn, "not a target any more"));
         self.ins.iter_mut().for_each(|link: &mut InLink| link.peers.clear());
         self.outs.iter_mut().for_each(|link| link.owner = super::super::dialer::Dialer::by_directory());

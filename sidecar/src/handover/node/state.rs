@@ -31,10 +31,15 @@ impl Node {
         }
     }
 
+    /// When the start is tried again; never once it is known what this sidecar is.
+    pub(super) fn start_deadline(&self) -> u64 {
+        if self.role == Role::Starting && self.loader.is_none() { self.retry_start_at } else { u64::MAX }
+    }
+
     pub(super) fn store_event(&mut self, event: StoreEvent, now: u64, engine: &mut dyn Engine) {
         self.follow(&event, now, engine);
         match event {
-            StoreEvent::Owner(ownership) => self.owner_read(ownership, now),
+            StoreEvent::Owner(ownership) => self.owner_read(ownership, now, engine),
             StoreEvent::Claimed { epoch, last_frame } => self.claimed(epoch, last_frame, now, engine),
             StoreEvent::ClaimRefused(ownership) => self.become_standby(&ownership),
             StoreEvent::Appended { number } => {
@@ -58,9 +63,9 @@ impl Node {
 
     // ---- starting -------------------------------------------------------------------------------------------
 
-    fn owner_read(&mut self, ownership: Option<Ownership>, now: u64) {
+    fn owner_read(&mut self, ownership: Option<Ownership>, now: u64, engine: &mut dyn Engine) {
         if self.role == Role::Owner {
-            return self.check_ownership(ownership);
+            return self.check_ownership(ownership, engine);
         }
         if self.role != Role::Starting || self.loader.is_some() {
             return;
@@ -69,7 +74,9 @@ impl Node {
         let epoch = ownership.as_ref().map_or(0, |known| known.epoch);
         let claim = match self.start {
             _ if mine => Some(epoch + 1),
-            StartMode::Claim { expected } if expected == epoch || ownership.is_none() => Some(epoch.max(expected) + 1),
+            StartMode::Claim { expected } if expected == epoch || ownership.is_none() => {
+                Some(epoch.max(expected) + 1)
+            }
             _ => None,
         };
         match (claim, ownership) {
@@ -117,7 +124,8 @@ impl Node {
     fn follow(&mut self, event: &StoreEvent, now: u64, engine: &mut dyn Engine) {
         if let Some(loader) = &mut self.loader {
             let result = loader.handle(event, engine);
-            let caught_up = matches!(event, StoreEvent::CaughtUp { session, .. } if *session == self.follow_session);
+            let caught_up =
+                matches!(event, StoreEvent::CaughtUp { session, .. } if *session == self.follow_session);
             if let Err(error) = result {
                 self.note(format!("the stored state cannot be used and is left out: {error}"));
                 engine.reset();
@@ -174,7 +182,8 @@ impl Node {
 
     fn announce(&mut self, now: u64, id: Option<String>) {
         let epoch = self.epoch;
-        let peers = self.conns.iter().filter(|(_, c)| matches!(c.used_for, ConnUse::In(_) | ConnUse::OutOwner(_)));
+        let peers =
+            self.conns.iter().filter(|(_, c)| matches!(c.used_for, ConnUse::In(_) | ConnUse::OutOwner(_)));
         for conn in peers.map(|(conn, _)| *conn).collect::<Vec<_>>() {
             self.send(conn, Frame::Control(Control::Owner { epoch, id: id.clone() }), now);
         }
@@ -182,9 +191,9 @@ impl Node {
 
     // ---- losing ownership -----------------------------------------------------------------------------------
 
-    fn check_ownership(&mut self, ownership: Option<Ownership>) {
+    fn check_ownership(&mut self, ownership: Option<Ownership>, engine: &mut dyn Engine) {
         if let Some(other) = ownership.filter(|known| known.epoch > self.epoch) {
-            self.retire_as_fenced(&other);
+            self.fenced(&other, engine);
         }
     }
 
@@ -212,21 +221,26 @@ impl Node {
 
     fn uncovered(&self) -> u64 {
         let edges = self.ins.iter().flat_map(|link| &link.edges);
-        edges.map(|edge| edge.next().unwrap_or(0) - edge.durable().min(edge.next().unwrap_or(0))).max().unwrap_or(0)
+        edges
+            .map(|edge| edge.next().unwrap_or(0) - edge.durable().min(edge.next().unwrap_or(0)))
+            .max()
+            .unwrap_or(0)
     }
 
     /// Appends what has changed when it is due: at once for strict changes, else now and then.
     pub(super) fn flush(&mut self, now: u64, engine: &mut dyn Engine) {
-        if !self.is_serving() || self.journal.is_busy() {
+        if !self.is_serving() || !self.journal.can_flush(self.fail_open) {
             return;
         }
-        let strict = engine.has_strict();
+        let strict = engine.has_strict() && !self.journal.is_down();
         if !strict && !self.journal.flush_due(now) && self.uncovered() < MAX_UNCOVERED {
             return;
         }
         self.journal.flushed(now);
-        let appended = if self.journal.is_down() { false } else { self.append(now, engine) };
-        let number = if appended { self.journal.next_number() - 1 } else { 0 };
+        if !self.journal.is_down() {
+            self.append(now, engine);
+        }
+        let number = if engine.has_changes() { self.journal.next_number() } else { self.journal.issued() };
         let cover = Cover { number, inputs: self.input_positions(), outputs: self.output_positions() };
         self.journal.add_cover(cover);
     }
@@ -239,20 +253,21 @@ impl Node {
         self.outs.iter().map(|link| link.edges.iter().map(OutEdge::next).collect()).collect()
     }
 
-    fn append(&mut self, now: u64, engine: &mut dyn Engine) -> bool {
+    fn append(&mut self, now: u64, engine: &mut dyn Engine) {
         if !engine.has_changes() {
-            return false;
+            return;
         }
+        let strict = engine.has_strict();
         let mut changes = Writer::new();
         engine.take_changes(&mut changes);
         let frame = self.state_frame(changes, now).encode();
-        let (epoch, number) = (self.epoch, self.journal.issue(frame.len()));
+        let (epoch, number) = (self.epoch, self.journal.issue(frame.len(), strict));
         self.actions.push(Action::Store(StoreCommand::Append { epoch, number, frame }));
-        true
     }
 
     fn state_frame(&self, changes: Writer, now: u64) -> StateFrame {
-        let inputs = self.ins.iter().flat_map(|link| &link.edges).map(|edge| (edge.id(), edge.next())).collect();
+        let inputs =
+            self.ins.iter().flat_map(|link| &link.edges).map(|edge| (edge.id(), edge.next())).collect();
         let position = |edge: &OutEdge| OutPosition {
             edge: edge.id(),
             next: edge.next(),
@@ -285,12 +300,14 @@ impl Node {
         frame
     }
 
-    /// The changes of a final frame that was not stored are in nobody's log: a snapshot makes it whole again.
-    pub(super) fn restore_outputs_after_failed_seal(&mut self) {
-        let stored = self.journal.stored();
-        self.journal = Journal::new(stored, 0);
-        self.journal.want_snapshot();
-        self.outs.iter_mut().flat_map(|link| &mut link.edges).for_each(|edge| edge.release());
+    /// The changes of a final frame that was not stored are in nobody's log: its number goes to a frame of the
+    /// common kind with the same changes, which the store takes when it can.
+    pub(super) fn append_instead_of_seal(&mut self) {
+        let Some(mut frame) = self.unsettled.take() else { return };
+        frame.last = None;
+        frame.outputs.iter_mut().for_each(|position| position.tail.clear());
+        let (epoch, number, frame) = (self.epoch, frame.number, frame.encode());
+        self.actions.push(Action::Store(StoreCommand::Append { epoch, number, frame }));
     }
 
     /// Copies one blob of a snapshot, if one is due, so that packets wait for a blob at most.
@@ -328,7 +345,11 @@ impl Node {
     fn store_up(&mut self, fresh: bool, now: u64) {
         self.journal.set_down(false);
         self.store_reason = None;
-        self.note(if fresh { "the state store is back, without our state" } else { "the state store is back" });
+        self.note(if fresh {
+            "the state store is back, without our state"
+        } else {
+            "the state store is back"
+        });
         if self.role == Role::Owner && fresh {
             let (epoch, entry) = (self.epoch + 1, self.me.clone());
             self.actions.push(Action::Store(StoreCommand::Claim { epoch, entry }));

@@ -24,7 +24,11 @@ impl SimPacket {
     }
 
     fn take(body: &mut Bytes) -> Option<Self> {
-        (body.len() >= 18).then(|| Self { flow: body.get_u16(), number: body.get_u64(), binding: body.get_u64() })
+        (body.len() >= 18).then(|| Self {
+            flow: body.get_u16(),
+            number: body.get_u64(),
+            binding: body.get_u64(),
+        })
     }
 }
 

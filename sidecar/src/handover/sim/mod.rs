@@ -17,7 +17,7 @@ fn seeds() -> std::ops::Range<u64> {
     let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
     match number("ANF_SIM_SEED") {
         Some(seed) => seed..seed + 1,
-        None => 0..number("ANF_SIM_SEEDS").unwrap_or(150),
+        None => 0..number("ANF_SIM_SEEDS").unwrap_or(60),
     }
 }
 
@@ -69,5 +69,12 @@ fn a_store_that_goes_and_comes_back_costs_no_packet() {
 
 #[test]
 fn all_faults_together_cost_no_packet() {
-    run(Faults { call_off: true, kill_target: true, break_connections: true, slow: true, store_outages: true, frozen: true });
+    run(Faults {
+        call_off: true,
+        kill_target: true,
+        break_connections: true,
+        slow: true,
+        store_outages: true,
+        frozen: true,
+    });
 }

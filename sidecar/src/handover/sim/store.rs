@@ -21,7 +21,13 @@ pub(super) struct SimStore {
 }
 
 impl SimStore {
-    fn append(shard: &mut Shard, epoch: u64, number: u64, frame: &Bytes, next: Option<&OwnerEntry>) -> StoreEvent {
+    fn append(
+        shard: &mut Shard,
+        epoch: u64,
+        number: u64,
+        frame: &Bytes,
+        next: Option<&OwnerEntry>,
+    ) -> StoreEvent {
         let Some(owner) = &mut shard.owner else { return StoreEvent::Up { fresh: true } };
         if owner.epoch != epoch {
             let repeated = next.is_some_and(|next| owner.epoch == epoch + 1 && owner.entry == *next);
@@ -61,7 +67,9 @@ impl SimStore {
                 vec![StoreEvent::Claimed { epoch: *epoch, last_frame }]
             }
             StoreCommand::ReadOwner => vec![StoreEvent::Owner(shard.owner.clone())],
-            StoreCommand::Append { epoch, number, frame } => vec![Self::append(shard, *epoch, *number, frame, None)],
+            StoreCommand::Append { epoch, number, frame } => {
+                vec![Self::append(shard, *epoch, *number, frame, None)]
+            }
             StoreCommand::Seal { epoch, number, frame, next } => {
                 vec![Self::append(shard, *epoch, *number, frame, Some(next))]
             }
@@ -96,7 +104,11 @@ impl SimStore {
             }
         };
         let frames = shard.log.range(from..);
-        events.extend(frames.map(|(number, frame)| StoreEvent::LogFrame { session, number: *number, frame: frame.clone() }));
+        events.extend(frames.map(|(number, frame)| StoreEvent::LogFrame {
+            session,
+            number: *number,
+            frame: frame.clone(),
+        }));
         *next = Some(shard.log.keys().last().map_or(from, |last| (last + 1).max(from)));
         events.extend(shard.owner.clone().map(|ownership| StoreEvent::CaughtUp { session, ownership }));
         events

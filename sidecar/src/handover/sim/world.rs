@@ -69,6 +69,7 @@ struct Side {
     wake_at: u64,
     commands: VecDeque<StoreCommand>,
     told_down: bool,
+    pumping: bool,
     follow: Option<(u64, Option<u64>)>,
     seen_epoch: u64,
 }
@@ -77,12 +78,15 @@ enum Happening {
     Wake,
     Tell(Event),
     PumpStore,
-    FollowStep,
+    /// Of the call with this session.
+    FollowStep(u64),
 }
 
 struct End {
     side: usize,
     other: ConnId,
+    /// Of a dialler that has no answer yet.
+    dialing: Option<DialKey>,
     /// Nothing sent later may arrive before this.
     free_at: u64,
 }
@@ -174,6 +178,7 @@ impl World {
             wake_at: u64::MAX,
             commands: VecDeque::new(),
             told_down: false,
+            pumping: false,
             follow: None,
             seen_epoch: 0,
         });
@@ -192,7 +197,11 @@ impl World {
 
     fn delay(&mut self) -> u64 {
         let usual = 20_000 + self.random.below(80_000);
-        if self.faults.slow && self.random.below(50) == 0 { usual + self.random.below(20 * MS) } else { usual }
+        if self.faults.slow && self.random.below(50) == 0 {
+            usual + self.random.below(20 * MS)
+        } else {
+            usual
+        }
     }
 
     fn step(&mut self) {
@@ -221,12 +230,19 @@ impl World {
                 self.work(side);
             }
             Happening::Tell(event) => {
+                match &event {
+                    Event::Connected { conn, .. } => {
+                        self.ends.get_mut(conn).into_iter().for_each(|end| end.dialing = None)
+                    }
+                    Event::Closed { conn } => drop(self.ends.remove(conn)),
+                    _ => {}
+                }
                 let Side { node, engine, .. } = &mut self.sides[side];
                 node.handle(event, self.now, engine.as_engine());
                 self.work(side);
             }
             Happening::PumpStore => self.pump_store(side),
-            Happening::FollowStep => self.follow_step(side),
+            Happening::FollowStep(session) => self.follow_step(side, session),
         }
     }
 
@@ -249,7 +265,7 @@ impl World {
     }
 
     fn emit(&mut self) {
-        self.next_emit = self.now + 100_000 + self.random.below(200_000);
+        self.next_emit = self.now + MS / 2 + self.random.below(MS);
         for side in 0..2 {
             let packets = self.random.below(4);
             for _ in 0..packets {
@@ -290,8 +306,10 @@ impl World {
             Action::Dial { key, address, to, epoch, purpose } => {
                 let time = self.now + self.delay();
                 let listener = self.sides.iter().position(|side| side.alive && side.address == address);
-                let Some(listener) = listener else { return self.later(time, at, Happening::Tell(Event::DialFailed { key })) };
-                let (mine, theirs) = (self.new_end(at), self.new_end(listener));
+                let Some(listener) = listener else {
+                    return self.later(time, at, Happening::Tell(Event::DialFailed { key }));
+                };
+                let (mine, theirs) = (self.new_end(at, Some(key)), self.new_end(listener, None));
                 self.join(mine, theirs);
                 self.dials.insert(theirs, (at, key, mine));
                 let owner = self.sides[at].address.trim_end_matches(":1").to_string();
@@ -317,6 +335,7 @@ impl World {
                 if let Some((_, key, _)) = self.dials.remove(&conn) {
                     self.transmit(conn, Event::DialFailed { key });
                 }
+                self.ends.remove(&conn);
             }
             Action::Send { conn, frame } => {
                 if let Some(other) = self.ends.get(&conn).map(|end| end.other) {
@@ -331,13 +350,13 @@ impl World {
             }
             Action::Store(StoreCommand::Follow { session }) => {
                 self.sides[at].follow = Some((session, None));
-                self.later(self.now + 200_000, at, Happening::FollowStep);
+                self.later(self.now + 200_000, at, Happening::FollowStep(session));
             }
             Action::Store(StoreCommand::Unfollow) => self.sides[at].follow = None,
             Action::Store(command) => {
                 self.sides[at].commands.push_back(command);
-                let time = self.now + self.delay();
-                self.later(time, at, Happening::PumpStore);
+                let delay = self.delay();
+                self.pump_after(at, delay);
             }
             Action::Note(text) => {
                 if std::env::var("ANF_SIM_SEED").is_ok() {
@@ -347,9 +366,9 @@ impl World {
         }
     }
 
-    fn new_end(&mut self, side: usize) -> ConnId {
+    fn new_end(&mut self, side: usize, dialing: Option<DialKey>) -> ConnId {
         self.sequence += 1;
-        self.ends.insert(self.sequence, End { side, other: 0, free_at: 0 });
+        self.ends.insert(self.sequence, End { side, other: 0, dialing, free_at: 0 });
         self.sequence
     }
 
@@ -373,61 +392,80 @@ impl World {
     }
 
     fn break_connection(&mut self, conn: ConnId) {
-        if let Some(End { side, other, .. }) = self.ends.remove(&conn) {
-            let there = self.ends.remove(&other).map(|end| end.side);
-            // Whatever was under way on it is gone.
-            self.happenings.retain(|_, (_, happening)| {
-                !matches!(happening, Happening::Tell(Event::Frame { conn: at, .. }) if *at == conn || *at == other)
-            });
-            self.later(self.now, side, Happening::Tell(Event::Closed { conn }));
-            if let Some(there) = there {
-                self.later(self.now, there, Happening::Tell(Event::Closed { conn: other }));
-            }
+        let Some(end) = self.ends.remove(&conn) else { return };
+        let other = end.other;
+        let there = self.ends.remove(&other);
+        // Whatever was under way on it is gone.
+        self.happenings.retain(|_, (_, happening)| match happening {
+            Happening::Tell(
+                Event::Frame { conn: at, .. }
+                | Event::Accepted { conn: at, .. }
+                | Event::Connected { conn: at, .. },
+            ) => *at != conn && *at != other,
+            _ => true,
+        });
+        for (conn, end) in [(conn, Some(end)), (other, there)] {
+            self.dials.remove(&conn);
+            let Some(End { side, dialing, .. }) = end else { continue };
+            let event = dialing.map_or(Event::Closed { conn }, |key| Event::DialFailed { key });
+            self.later(self.now, side, Happening::Tell(event));
         }
     }
 
     fn kill(&mut self, at: usize) {
         self.sides[at].alive = false;
-        let mut ends: Vec<ConnId> = self.ends.iter().filter(|(_, end)| end.side == at).map(|(conn, _)| *conn).collect();
+        let mut ends: Vec<ConnId> =
+            self.ends.iter().filter(|(_, end)| end.side == at).map(|(conn, _)| *conn).collect();
         ends.sort_unstable();
         ends.into_iter().for_each(|conn| self.break_connection(conn));
     }
 
     // ---- the store ------------------------------------------------------------------------------------------
 
+    fn set_store_down(&mut self, down: bool) {
+        self.store.down = down;
+        (0..self.sides.len()).filter(|_| !down).for_each(|at| self.pump_after(at, MS));
+    }
+
+    fn pump_after(&mut self, at: usize, delay: u64) {
+        if !std::mem::replace(&mut self.sides[at].pumping, true) {
+            self.later(self.now + delay, at, Happening::PumpStore);
+        }
+    }
+
     fn pump_store(&mut self, at: usize) {
+        self.sides[at].pumping = false;
+        if !self.store.down && std::mem::take(&mut self.sides[at].told_down) {
+            self.answer(at, StoreEvent::Up { fresh: false });
+        }
         let Some(command) = self.sides[at].commands.front().cloned() else { return };
         if self.store.down {
             if !std::mem::replace(&mut self.sides[at].told_down, true) {
                 self.answer(at, StoreEvent::Down { reason: "simulated".into() });
             }
             match command {
-                StoreCommand::Append { .. } => return self.later(self.now + 10 * MS, at, Happening::PumpStore),
-                StoreCommand::Seal { .. } => self.answer(at, StoreEvent::SealNotSent { reason: "simulated".into() }),
+                StoreCommand::Append { .. } => return self.pump_after(at, 10 * MS),
+                StoreCommand::Seal { .. } => {
+                    self.answer(at, StoreEvent::SealNotSent { reason: "simulated".into() })
+                }
                 _ => {}
             }
             self.sides[at].commands.pop_front();
-            return self.pump_again(at);
-        }
-        if std::mem::take(&mut self.sides[at].told_down) {
-            self.answer(at, StoreEvent::Up { fresh: false });
+            return self.pump_after(at, 1);
         }
         let shard = self.sides[at].shard.clone();
         self.note_stored(&shard, &command);
         let events = self.store.execute(&shard, &command);
-        if self.faults.store_outages && matches!(command, StoreCommand::Append { .. }) && self.random.below(20) == 0 {
+        if self.faults.store_outages
+            && matches!(command, StoreCommand::Append { .. })
+            && self.random.below(20) == 0
+        {
             // The answer is lost: the writer repeats the command.
-            return self.later(self.now + 5 * MS, at, Happening::PumpStore);
+            return self.pump_after(at, 5 * MS);
         }
         self.sides[at].commands.pop_front();
         events.into_iter().for_each(|event| self.answer(at, event));
-        self.pump_again(at);
-    }
-
-    fn pump_again(&mut self, at: usize) {
-        if !self.sides[at].commands.is_empty() {
-            self.later(self.now + 1, at, Happening::PumpStore);
-        }
+        self.pump_after(at, 1);
     }
 
     fn answer(&mut self, at: usize, event: StoreEvent) {
@@ -436,20 +474,24 @@ impl World {
     }
 
     fn note_stored(&mut self, shard: &str, command: &StoreCommand) {
-        if let (StoreCommand::Append { frame, .. } | StoreCommand::Seal { frame, .. }, "nat") = (command, shard) {
+        if let (StoreCommand::Append { frame, .. } | StoreCommand::Seal { frame, .. }, "nat") =
+            (command, shard)
+        {
             let bindings = bindings_of(frame);
             self.stored_bindings.extend(bindings);
         }
     }
 
-    fn follow_step(&mut self, at: usize) {
-        let Some((session, mut next)) = self.sides[at].follow else { return };
+    fn follow_step(&mut self, at: usize, session: u64) {
+        let Some((_, mut next)) = self.sides[at].follow.filter(|(present, _)| *present == session) else {
+            return;
+        };
         if !self.store.down {
             let events = self.store.follow(&self.sides[at].shard.clone(), session, &mut next);
             events.into_iter().for_each(|event| self.answer(at, event));
             self.sides[at].follow = Some((session, next));
         }
-        self.later(self.now + 5 * MS, at, Happening::FollowStep);
+        self.later(self.now + 5 * MS, at, Happening::FollowStep(session));
     }
 
     // ---- handovers and faults -------------------------------------------------------------------------------
@@ -469,16 +511,15 @@ impl World {
             expected_epoch: self.sides[source].node.epoch(),
             max_downtime_ms: 50,
             deadline_ms: 2_000,
-            watch_ms: 50,
+            watch_ms: 20,
         };
         let Side { node, engine, .. } = &mut self.sides[source];
         if node.request_handover(request, self.now, engine.as_engine()).is_err() {
             self.kill(target);
-            self.run_for(200 * MS);
-            return false;
+            return self.after_move(false);
         }
         self.work(source);
-        let fault_at = self.now + self.random.below(120 * MS);
+        let fault_at = self.now + self.random.below(60 * MS);
         let end = self.now + 20_000 * MS;
         let mut next_fault = fault_at;
         let phase = |world: &Self| world.sides[source].node.handover(Some(&name)).map(|status| status.phase);
@@ -491,7 +532,8 @@ impl World {
             }
             if at_target == Role::Owner && at_source >= Some(HandoverPhase::Sealed) {
                 self.owner = target;
-                self.run_for(200 * MS);
+                let overlap = self.random.below(60 * MS);
+                self.run_for(overlap);
                 self.kill(source);
                 break self.after_move(true);
             }
@@ -499,14 +541,18 @@ impl World {
                 next_fault = self.now + 1 + self.random.below(40 * MS);
                 self.fault(source, target, &name);
             }
-            assert!(self.now < end, "seed {}: I12: a handover does not end: {at_source:?}, target {at_target}", self.seed);
+            assert!(
+                self.now < end,
+                "seed {}: I12: a handover does not end: {at_source:?}, target {at_target}",
+                self.seed
+            );
             self.step();
         }
     }
 
     fn after_move(&mut self, moved: bool) -> bool {
-        self.store.down = false;
-        self.run_for(300 * MS);
+        self.set_store_down(false);
+        self.run_for(40 * MS);
         moved
     }
 
@@ -528,7 +574,7 @@ impl World {
                     self.break_connection(conn);
                 }
             }
-            3 if faults.store_outages => self.store.down = !self.store.down,
+            3 if faults.store_outages => self.set_store_down(!self.store.down),
             4 if faults.frozen => {
                 let at = self.random.below(self.sides.len() as u64) as usize;
                 self.sides[at].frozen_until = self.now + self.random.below(30 * MS);
@@ -559,9 +605,23 @@ impl World {
 
     pub(super) fn settle(&mut self) {
         self.emitting = false;
-        self.store.down = false;
+        self.set_store_down(false);
         self.sides.iter_mut().for_each(|side| side.frozen_until = 0);
-        self.run_for(8_000 * MS);
+        let end = self.now + 8_000 * MS;
+        while self.now < end && !self.all_arrived() {
+            self.step();
+        }
+        // What comes twice would come now.
+        self.run_for(30 * MS);
+    }
+
+    fn all_arrived(&self) -> bool {
+        let count = |at: usize| match &self.sides[at].engine {
+            AnyEngine::Peer(peer) => (peer.sent, peer.received.len() as u64),
+            AnyEngine::Nat(_) => (0, 0),
+        };
+        let (a, b) = (count(0), count(1));
+        b.1 >= a.0 && a.1 >= b.0
     }
 
     /// I3, I4, I5, I8, I9 over the whole run.
@@ -577,7 +637,10 @@ impl World {
             let expected: Vec<u64> = (0..peers[from].sent).collect();
             let differs = numbers.iter().zip(&expected).position(|(got, wanted)| got != wanted);
             let lens = (numbers.len(), expected.len());
-            assert!(numbers == expected, "seed {seed}: I3-I5: packets {lens:?} differ at {differs:?} on the way to {to}");
+            assert!(
+                numbers == expected,
+                "seed {seed}: I3-I5: packets {lens:?} differ at {differs:?} on the way to {to}"
+            );
             for SimPacket { flow, binding, .. } in &peers[to].received {
                 let known = *bindings.entry(*flow).or_insert(*binding);
                 assert_eq!(known, *binding, "seed {seed}: flow {flow} changed its binding");
@@ -585,10 +648,16 @@ impl World {
         }
         let distinct: BTreeSet<u64> = bindings.values().copied().collect();
         assert_eq!(distinct.len(), bindings.len(), "seed {seed}: I8: one binding for two flows");
-        let AnyEngine::Nat(nat) = &self.sides[self.owner].engine else { panic!("the owner is no translator") };
+        let AnyEngine::Nat(nat) = &self.sides[self.owner].engine else {
+            panic!("the owner is no translator")
+        };
         let all = peers[0].sent + peers[1].sent;
         assert_eq!(nat.total, all, "seed {seed}: I9: the counter differs from the packets sent");
-        assert_eq!(nat.bindings.values().map(|(_, count)| count).sum::<u64>(), all, "seed {seed}: I9: flow counters");
+        assert_eq!(
+            nat.bindings.values().map(|(_, count)| count).sum::<u64>(),
+            all,
+            "seed {seed}: I9: flow counters"
+        );
     }
 }
 
