@@ -172,7 +172,8 @@ fn parse_part(text: &str) -> Result<(String, Vec<String>), String> {
     let (name, elements) = text
         .split_once('=')
         .ok_or_else(|| format!("\"{text}\" has no =; write for example nat=rw,ping or nat='nat_*'"))?;
-    let elements: Vec<String> = elements.split(',').map(str::trim).filter(|e| !e.is_empty()).map(Into::into).collect();
+    let elements: Vec<String> =
+        elements.split(',').map(str::trim).filter(|e| !e.is_empty()).map(Into::into).collect();
     if name.is_empty() || elements.is_empty() {
         return Err(format!("\"{text}\" needs a name and at least one element"));
     }
@@ -193,7 +194,8 @@ mod tests {
     #[test]
     fn migrate_waits_unless_told_not_to() {
         for (options, waits) in [(vec![], true), (vec!["--wait"], true), (vec!["--wait=false"], false)] {
-            let words = ["kubectl-anf", "migrate", "edge-nat", "nat", "--to", "worker2"].into_iter().chain(options);
+            let words =
+                ["kubectl-anf", "migrate", "edge-nat", "nat", "--to", "worker2"].into_iter().chain(options);
             let Command::Migrate(args) = Cli::parse_from(words).command else { panic!("not migrate") };
             assert_eq!((args.wait, args.node.as_deref()), (waits, Some("worker2")));
         }

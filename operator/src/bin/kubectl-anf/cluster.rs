@@ -80,22 +80,28 @@ impl Cluster {
         if let Some(migration) = found {
             return Ok(migration);
         }
-        let all = self.migrations().list(&ListParams::default()).await.map_err(|e| self.explain(e, MIGRATIONS))?;
+        let all =
+            self.migrations().list(&ListParams::default()).await.map_err(|e| self.explain(e, MIGRATIONS))?;
         let function = self.functions().get_opt(name).await.map_err(|e| self.explain(e, FUNCTIONS))?;
         if function.is_some() {
             return under_way(name, all.items);
         }
         let functions = self.list_functions().await?;
-        let names: Vec<String> =
-            all.iter().map(ResourceExt::name_any).chain(functions.iter().map(ResourceExt::name_any)).collect();
+        let names: Vec<String> = all
+            .iter()
+            .map(ResourceExt::name_any)
+            .chain(functions.iter().map(ResourceExt::name_any))
+            .collect();
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
-        let hint = suggest::nearest(name, names).map_or(String::new(), |near| format!("; did you mean \"{near}\"?"));
+        let hint =
+            suggest::nearest(name, names).map_or(String::new(), |near| format!("; did you mean \"{near}\"?"));
         Err(self.not_found("migration or function", name, hint))
     }
 
     /// Complains of a node that does not exist. Who may not read nodes learns it from the migration instead.
     pub(crate) async fn check_node(&self, name: &str) -> Result<(), CliError> {
-        let Ok(nodes) = Api::<Node>::all(self.client.clone()).list_metadata(&ListParams::default()).await else {
+        let Ok(nodes) = Api::<Node>::all(self.client.clone()).list_metadata(&ListParams::default()).await
+        else {
             return Ok(());
         };
         let names: Vec<String> = nodes.iter().map(ResourceExt::name_any).collect();
@@ -122,14 +128,20 @@ impl Cluster {
     pub(crate) fn explain(&self, error: kube::Error, kind: &'static str) -> CliError {
         match error {
             // A server that does not know the resource answers 404 without naming an object.
-            kube::Error::Api(status) if status.code == 404 && status.details.as_ref().is_none_or(|d| d.name.is_empty()) => {
+            kube::Error::Api(status)
+                if status.code == 404 && status.details.as_ref().is_none_or(|d| d.name.is_empty()) =>
+            {
                 CliError::NotInstalled(kind)
             }
             kube::Error::Api(status) if status.code == 403 => CliError::Forbidden(status.message),
-            kube::Error::Api(status) if matches!(status.code, 400 | 409 | 422) => CliError::Refused(status.message),
+            kube::Error::Api(status) if matches!(status.code, 400 | 409 | 422) => {
+                CliError::Refused(status.message)
+            }
             kube::Error::Api(status) => CliError::Api(status.message),
             error @ (kube::Error::HyperError(_) | kube::Error::Service(_) | kube::Error::ReadEvents(_)) => {
-                CliError::Unreachable { url: self.url.clone(), cause: causes(&error) }
+                // The outer text names a Rust type; what happened is below it.
+                let cause = std::error::Error::source(&error).map_or_else(|| error.to_string(), causes);
+                CliError::Unreachable { url: self.url.clone(), cause }
             }
             other => CliError::Api(causes(&other)),
         }
@@ -210,7 +222,10 @@ mod tests {
             migration("b", "edge-nat", MigrationPhase::Syncing),
             migration("c", "monitor", MigrationPhase::Syncing),
         ];
-        assert_eq!(under_way("edge-nat", all).map(|m| m.name_any()).map_err(|e| e.to_string()), Ok("b".into()));
+        assert_eq!(
+            under_way("edge-nat", all).map(|m| m.name_any()).map_err(|e| e.to_string()),
+            Ok("b".into())
+        );
     }
 
     #[test]

@@ -140,7 +140,11 @@ fn write_parts(dir: &Path, function: &AtomicFunction, cut: &Cut) -> Result<(), C
     };
     std::fs::create_dir_all(dir).map_err(|e| CliError::Write { path: dir.into(), cause: e.to_string() })?;
     for part in &cut.parts {
-        let head = format!("// Part {} of {}. links.yaml says what its links carry.\n", part.name, function.name_any());
+        let head = format!(
+            "// Part {} of {}. links.yaml says what its links carry.\n",
+            part.name,
+            function.name_any()
+        );
         write(format!("{}.click", part.name), format!("{head}{}", part.graph))?;
     }
     let links: Vec<LinkEntry> = cut.edges.iter().map(LinkEntry::of).collect();
@@ -156,7 +160,9 @@ mod tests {
     }
 
     fn compiled(text: &str, parts: &[(&str, &[&str])]) -> Result<(AtomicFunction, Cut), CliError> {
-        let parts = parts.iter().map(|(name, elements)| (name.to_string(), elements.iter().map(|e| e.to_string()).collect()));
+        let parts = parts
+            .iter()
+            .map(|(name, elements)| (name.to_string(), elements.iter().map(|e| e.to_string()).collect()));
         let file = file(text);
         let mut source = source::functions(&file)?.remove(0);
         let cut = compile(&file, &mut source, &CutArgs { parts: parts.collect() })?;

@@ -7,11 +7,17 @@ use anf_crds::MigrationResult;
 /// Everything that ends a command early.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum CliError {
-    #[error("no cluster is configured: {0}\n  help: set KUBECONFIG or --kubeconfig; lint, cut and graph FILE need none")]
+    #[error(
+        "no cluster is configured: {0}\n  help: set KUBECONFIG or --kubeconfig; lint, cut and graph FILE need none"
+    )]
     NoCluster(String),
-    #[error("cannot reach the cluster at {url}: {cause}\n  help: see whether `kubectl cluster-info` answers; another cluster is chosen with --context")]
+    #[error(
+        "cannot reach the cluster at {url}: {cause}\n  help: see whether `kubectl cluster-info` answers; another cluster is chosen with --context"
+    )]
     Unreachable { url: String, cause: String },
-    #[error("the cluster has no AtomicNF (it knows no {0})\n  help: helm install atomicnf charts/atomicnf --namespace atomicnf-system --create-namespace")]
+    #[error(
+        "the cluster has no AtomicNF (it knows no {0})\n  help: helm install atomicnf charts/atomicnf --namespace atomicnf-system --create-namespace"
+    )]
     NotInstalled(&'static str),
     #[error("you may not do this: {0}")]
     Forbidden(String),
@@ -31,9 +37,13 @@ pub(crate) enum CliError {
     NoNode { name: String, hint: String },
     #[error("migration {0} was deleted while it was followed")]
     Deleted(String),
-    #[error("{name} is still under way after {seconds:.0} s; it goes on\n  help: kubectl anf watch {name}, or kubectl anf abort {name}")]
+    #[error(
+        "{name} is still under way after {seconds:.0} s; it goes on\n  help: kubectl anf watch {name}, or kubectl anf abort {name}"
+    )]
     TimedOut { name: String, seconds: f64 },
-    #[error("{name} is still under way; it goes on without this command\n  help: kubectl anf watch {name}, or kubectl anf abort {name}")]
+    #[error(
+        "{name} is still under way; it goes on without this command\n  help: kubectl anf watch {name}, or kubectl anf abort {name}"
+    )]
     Interrupted { name: String },
     /// The last line has been printed already.
     #[error("the migration ended as {0:?}")]

@@ -54,13 +54,19 @@ pub(crate) fn lint(paths: &[PathBuf], format: Option<OutputFormat>) -> Result<()
         Some(format) => println!("{}", output::render(format, &findings)?),
         None => findings.iter().for_each(|finding| println!("{finding}")),
     }
-    if findings.is_empty() { Ok(()) } else { Err(CliError::Lint(text::counted(findings.len() as i64, "message"))) }
+    if findings.is_empty() {
+        Ok(())
+    } else {
+        Err(CliError::Lint(text::counted(findings.len() as i64, "message")))
+    }
 }
 
 /// The cut of a function, or everything that is wrong with it, in the lines of its file.
 pub(crate) fn check(file: &File, source: &mut Source) -> Result<Cut, Vec<Finding>> {
-    let anywhere = |message: String| Finding { file: file.name.clone(), line: 0, column: 0, message, help: None };
-    let mut findings: Vec<Finding> = source.unknown.iter().map(|path| anywhere(format!("unknown field {path}"))).collect();
+    let anywhere =
+        |message: String| Finding { file: file.name.clone(), line: 0, column: 0, message, help: None };
+    let mut findings: Vec<Finding> =
+        source.unknown.iter().map(|path| anywhere(format!("unknown field {path}"))).collect();
     if let Err(errors) = source.function.validate_cel() {
         findings.extend(errors.iter().map(|error| anywhere(error.to_string())));
     }
@@ -88,7 +94,8 @@ fn bind_ports(function: &mut AtomicFunction) {
 /// A place in a Click text as a place in the file that holds it.
 fn place(file: &File, source: &Source, found: &Diagnostic) -> Finding {
     let spec = &source.function.spec;
-    let own = |name: &str| spec.sub_functions.iter().filter(|s| s.click.is_some()).position(|s| s.name == name);
+    let own =
+        |name: &str| spec.sub_functions.iter().filter(|s| s.click.is_some()).position(|s| s.name == name);
     let text = match &*found.file {
         WHOLE if spec.click.is_some() => Some(0),
         part => own(part),
@@ -189,6 +196,9 @@ spec:
         let text = "{apiVersion: atomicnf.dev/v1alpha1, kind: AtomicFunction, metadata: {name: a},
                      spec: {click: 'Idle -> Discard;', pause: true, ports: [{name: lan}]}}";
         let found = lint_text("a.yaml", text).join("\n");
-        assert!(found.contains("unknown field spec.pause") && found.contains("exactly one of node, pod and tun"), "{found}");
+        assert!(
+            found.contains("unknown field spec.pause") && found.contains("exactly one of node, pod and tun"),
+            "{found}"
+        );
     }
 }

@@ -67,15 +67,18 @@ async fn run(cli: Cli) -> Result<(), CliError> {
             }
             show_graph(&cluster().await?, &function, format).await
         }
-        Command::Cut { file, parts, name, click_dir, output } => cutting::cut(&file, &parts, name, click_dir, output),
+        Command::Cut { file, parts, name, click_dir, output } => {
+            cutting::cut(&file, &parts, name, click_dir, output)
+        }
         Command::Lint { files, output } => lint::lint(&files, output),
     }
 }
 
 async fn show_graph(cluster: &Cluster, name: &str, format: GraphFormat) -> Result<(), CliError> {
     let function = cluster.function(name).await?;
-    let cut = anf_operator::graph::compile(&function.spec)
-        .map_err(|rejection| CliError::Refused(format!("the graph of {name} is not valid:\n{}", rejection.text())))?;
+    let cut = anf_operator::graph::compile(&function.spec).map_err(|rejection| {
+        CliError::Refused(format!("the graph of {name} is not valid:\n{}", rejection.text()))
+    })?;
     print!("{}", draw(&cut, format));
     Ok(())
 }
@@ -109,7 +112,9 @@ async fn show_status(
         // As kubectl does it: one that was asked for by name is not wrapped.
         (Some(format), [only]) if names.len() == 1 => println!("{}", output::render(format, only)?),
         (Some(format), all) => println!("{}", output::render(format, &output::List::of(all))?),
-        (None, []) if everywhere => println!("no functions; start one with kubectl apply -f examples/nat.yaml"),
+        (None, []) if everywhere => {
+            println!("no functions; start one with kubectl apply -f examples/nat.yaml")
+        }
         (None, []) => println!("no functions in namespace {}; -A shows all namespaces", cluster.namespace),
         (None, all) => println!("{}", all.iter().map(status::tree).collect::<Vec<_>>().join("\n\n")),
     }

@@ -82,7 +82,11 @@ pub(crate) async fn plan(
     verdict(&answer)
 }
 
-pub(crate) async fn watch(cluster: &Cluster, name: Option<&str>, timeout: Option<Duration>) -> Result<(), CliError> {
+pub(crate) async fn watch(
+    cluster: &Cluster,
+    name: Option<&str>,
+    timeout: Option<Duration>,
+) -> Result<(), CliError> {
     let Some(name) = name else { return watch_all(cluster).await };
     let migration = cluster.migration(name).await?;
     let ended = follow(cluster, &migration.name_any(), timeout, |line| println!("{line}")).await?;
@@ -105,7 +109,8 @@ pub(crate) async fn abort(cluster: &Cluster, name: &str) -> Result<(), CliError>
 }
 
 fn check_sub_function(function: &AtomicFunction, name: &str) -> Result<(), CliError> {
-    let seen = function.status.iter().flat_map(|status| status.sub_functions.iter().map(|sub| sub.name.as_str()));
+    let seen =
+        function.status.iter().flat_map(|status| status.sub_functions.iter().map(|sub| sub.name.as_str()));
     let wanted = function.spec.sub_functions.iter().map(|sub| sub.name.as_str());
     let mut names: Vec<&str> = seen.chain(wanted).collect();
     names.sort_unstable();
@@ -196,7 +201,8 @@ async fn to_the_end(
 
 /// All migrations of the namespace, each line with the name it is about.
 async fn watch_all(cluster: &Cluster) -> Result<(), CliError> {
-    let states = watcher(cluster.migrations(), watcher::Config::default()).default_backoff().applied_objects();
+    let states =
+        watcher(cluster.migrations(), watcher::Config::default()).default_backoff().applied_objects();
     let mut states = pin!(states);
     let mut tellers: BTreeMap<String, Option<Teller>> = BTreeMap::new();
     loop {
@@ -205,7 +211,9 @@ async fn watch_all(cluster: &Cluster) -> Result<(), CliError> {
             _ = tokio::signal::ctrl_c() => return Ok(()),
         };
         match state {
-            Some(Ok(migration)) => tell_one_of_many(&mut tellers, &migration).iter().for_each(|line| println!("{line}")),
+            Some(Ok(migration)) => {
+                tell_one_of_many(&mut tellers, &migration).iter().for_each(|line| println!("{line}"))
+            }
             Some(Err(error)) => eprintln!("the watch broke off, trying again: {error}"),
             None => return Ok(()),
         }
@@ -213,7 +221,10 @@ async fn watch_all(cluster: &Cluster) -> Result<(), CliError> {
 }
 
 /// A migration that has been told to its end keeps an empty place, so that it is not told again.
-fn tell_one_of_many(tellers: &mut BTreeMap<String, Option<Teller>>, migration: &FunctionMigration) -> Vec<String> {
+fn tell_one_of_many(
+    tellers: &mut BTreeMap<String, Option<Teller>>,
+    migration: &FunctionMigration,
+) -> Vec<String> {
     let name = migration.name_any();
     let place = tellers.entry(name.clone()).or_insert_with(|| Some(Teller::default()));
     let Some(teller) = place else { return Vec::new() };
@@ -222,7 +233,10 @@ fn tell_one_of_many(tellers: &mut BTreeMap<String, Option<Teller>>, migration: &
         lines.push(progress::closing(migration));
         *place = None;
     }
-    lines.into_iter().map(|line| if line.starts_with(&name) { line } else { format!("{name}  {line}") }).collect()
+    lines
+        .into_iter()
+        .map(|line| if line.starts_with(&name) { line } else { format!("{name}  {line}") })
+        .collect()
 }
 
 fn plan_text(migration: &FunctionMigration, plan: &Plan) -> String {

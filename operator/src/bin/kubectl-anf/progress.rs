@@ -29,9 +29,12 @@ impl Teller {
         }
         let start = began(migration, &status);
         for transition in status.phase_transitions.iter().skip(self.phases) {
-            let seconds = start.map_or(0.0, |start| transition.at.0.duration_since(start).as_secs_f64().max(0.0));
+            let seconds =
+                start.map_or(0.0, |start| transition.at.0.duration_since(start).as_secs_f64().max(0.0));
             let note = remark(transition.phase, &status);
-            lines.push(format!("{seconds:7.1} s  {:<11} {note}", transition.phase.as_str()).trim_end().to_owned());
+            lines.push(
+                format!("{seconds:7.1} s  {:<11} {note}", transition.phase.as_str()).trim_end().to_owned(),
+            );
         }
         let told = self.phases;
         self.phases = self.phases.max(status.phase_transitions.len());
@@ -80,7 +83,8 @@ fn moved(migration: &FunctionMigration, status: &FunctionMigrationStatus) -> Str
         format!("gap {} ({})", text::gap(downtime.measured), frame.join(", "))
     }));
     facts.extend(status.packets.as_ref().map(|packets| {
-        let counts = [("lost", packets.lost), ("duplicated", packets.duplicated), ("reordered", packets.reordered)];
+        let counts =
+            [("lost", packets.lost), ("duplicated", packets.duplicated), ("reordered", packets.reordered)];
         counts.map(|(name, n)| format!("{name} {}", text::count(n))).join(", ")
     }));
     facts.extend(status.flows_moved.map(|flows| text::counted(flows, "flow")));
@@ -95,7 +99,9 @@ fn moved_whole(migration: &FunctionMigration, status: &FunctionMigrationStatus) 
 
 fn unmoved(migration: &FunctionMigration, status: &FunctionMigrationStatus, word: &str) -> String {
     let cause = match &status.failure {
-        Some(failure) => format!(" in phase {}: {}: {}", failure.phase.as_str(), failure.reason, failure.message),
+        Some(failure) => {
+            format!(" in phase {}: {}: {}", failure.phase.as_str(), failure.reason, failure.message)
+        }
         None => status.message.as_ref().map_or(String::new(), |message| format!(": {message}")),
     };
     let after = match status.source.as_ref().and_then(|source| source.node.as_deref()) {
@@ -127,15 +133,21 @@ fn what(migration: &FunctionMigration) -> String {
 
 fn began(migration: &FunctionMigration, status: &FunctionMigrationStatus) -> Option<Timestamp> {
     // Creation is kept in whole seconds, so the first phase is the better start.
-    status.phase_transitions.first().map(|t| t.at.0).or(migration.metadata.creation_timestamp.as_ref().map(|t| t.0))
+    status.phase_transitions.first().map(|t| t.at.0).or(migration
+        .metadata
+        .creation_timestamp
+        .as_ref()
+        .map(|t| t.0))
 }
 
 /// What is worth saying beside the phase.
 fn remark(phase: MigrationPhase, status: &FunctionMigrationStatus) -> String {
     match phase {
-        MigrationPhase::Preparing => {
-            status.target.as_ref().and_then(|t| t.pod.as_ref()).map_or(String::new(), |pod| format!("pod {pod}"))
-        }
+        MigrationPhase::Preparing => status
+            .target
+            .as_ref()
+            .and_then(|t| t.pod.as_ref())
+            .map_or(String::new(), |pod| format!("pod {pod}")),
         MigrationPhase::Syncing if status.phase == Some(phase) => synced(status),
         MigrationPhase::Pending | MigrationPhase::Scheduling if status.phase == Some(phase) => {
             status.message.clone().unwrap_or_default()
@@ -181,7 +193,11 @@ mod tests {
             .enumerate()
             .map(|(i, phase)| format!("  - {{phase: {phase}, at: '2026-01-01T00:00:{:02}.500000Z'}}\n", i))
             .collect();
-        migration(&format!("status:\n  phase: {}\n  phaseTransitions:\n{}{more}", PHASES[last], transitions.concat()))
+        migration(&format!(
+            "status:\n  phase: {}\n  phaseTransitions:\n{}{more}",
+            PHASES[last],
+            transitions.concat()
+        ))
     }
 
     const DONE: &str = "  source: {node: worker, pod: a, epoch: 1}
@@ -231,7 +247,9 @@ mod tests {
     #[test]
     fn a_broken_budget_is_said_aloud() {
         let over = DONE.replace("withinBudget: true", "withinBudget: false").replace("0.84ms", "12ms");
-        assert!(closing(&reached(6, &over)).contains("gap 12.00 ms (baseline 0.31 ms, OVER the budget of 10ms)"));
+        assert!(
+            closing(&reached(6, &over)).contains("gap 12.00 ms (baseline 0.31 ms, OVER the budget of 10ms)")
+        );
     }
 
     #[test]

@@ -63,8 +63,9 @@ pub(crate) fn functions(file: &File) -> Result<Vec<Source>, CliError> {
         let value = Value::deserialize(document).map_err(|e| refuse(format!("is not valid YAML: {e}")))?;
         for object in objects(value) {
             if object["kind"] == "AtomicFunction" {
-                let function: AtomicFunction = serde_json::from_value(object.clone())
-                    .map_err(|e| refuse(format!("document {} is no valid AtomicFunction: {e}", number + 1)))?;
+                let function: AtomicFunction = serde_json::from_value(object.clone()).map_err(|e| {
+                    refuse(format!("document {} is no valid AtomicFunction: {e}", number + 1))
+                })?;
                 functions.push((unknown_fields(&object, &function), function));
             }
         }
@@ -98,7 +99,8 @@ fn objects(value: Value) -> Vec<Value> {
 
 fn bare(file: &File) -> Source {
     let stem = Path::new(&file.name).file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
-    let name: String = stem.to_lowercase().chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
+    let name: String =
+        stem.to_lowercase().chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
     let name = name.trim_matches(|c: char| !c.is_ascii_lowercase());
     let name = if name.is_empty() { "function" } else { &name[..name.len().min(32)] };
     let spec = AtomicFunctionSpec { click: Some(file.text.clone()), ..empty_spec() };
@@ -268,7 +270,8 @@ spec:
 
     #[test]
     fn a_bare_text_is_a_function_named_like_the_file() {
-        let source = functions(&file("conf/My_Router.click", "Idle -> Discard;")).expect("a function").remove(0);
+        let source =
+            functions(&file("conf/My_Router.click", "Idle -> Discard;")).expect("a function").remove(0);
         assert!(source.is_bare);
         assert_eq!(source.function.metadata.name.as_deref(), Some("my-router"));
         assert_eq!(source.texts, Some(vec![TextPlace { lines: 0, columns: 0 }]));
@@ -279,6 +282,9 @@ spec:
         let message = |text: &str| functions(&file("x.yaml", text)).expect_err("refused").to_string();
         assert_eq!(message("kind: Pod"), "x.yaml: has no AtomicFunction");
         assert!(message("a: [").starts_with("x.yaml: is not valid YAML"));
-        assert!(message("{kind: AtomicFunction, spec: {click: 3}}").contains("document 1 is no valid AtomicFunction"));
+        assert!(
+            message("{kind: AtomicFunction, spec: {click: 3}}")
+                .contains("document 1 is no valid AtomicFunction")
+        );
     }
 }

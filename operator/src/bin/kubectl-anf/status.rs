@@ -1,6 +1,8 @@
 //! A function as a tree: what runs where, how busy it is, how the parts are linked. Pure: object in, text out.
 
-use anf_crds::{AtomicFunction, AtomicFunctionStatus, LastMigration, LinkState, MigratableReason, SubFunctionStatus};
+use anf_crds::{
+    AtomicFunction, AtomicFunctionStatus, LastMigration, LinkState, MigratableReason, SubFunctionStatus,
+};
 use kube::ResourceExt;
 
 use crate::text;
@@ -30,7 +32,9 @@ pub(crate) fn tree(function: &AtomicFunction) -> String {
 fn head(function: &AtomicFunction, status: &AtomicFunctionStatus) -> String {
     let name = function.name_any();
     let name = function.namespace().map_or(name.clone(), |namespace| format!("{namespace}/{name}"));
-    let phase = status.phase.map_or("not looked at yet: is the operator running?".into(), |phase| format!("{phase:?}"));
+    let phase = status
+        .phase
+        .map_or("not looked at yet: is the operator running?".into(), |phase| format!("{phase:?}"));
     let ready = status.ready.as_deref().map_or(String::new(), |ready| format!("  {ready}"));
     let flows = status.flows.map_or(String::new(), |flows| format!("  {}", text::counted(flows, "flow")));
     format!("{name}  {phase}{ready}{flows}")
@@ -92,7 +96,13 @@ fn complaints(status: &AtomicFunctionStatus) -> Vec<String> {
     status
         .conditions
         .iter()
-        .filter(|c| if wanted(&c.type_) { c.status == "False" } else { c.type_ != "Progressing" && c.status == "True" })
+        .filter(|c| {
+            if wanted(&c.type_) {
+                c.status == "False"
+            } else {
+                c.type_ != "Progressing" && c.status == "True"
+            }
+        })
         // The tree says already which sub-functions are not ready or stay where they are.
         .filter(|c| !matches!(c.type_.as_str(), "Migratable"))
         .map(|c| format!("! {}={} {}: {}", c.type_, c.status, c.reason, c.message.replace('\n', "\n    ")))

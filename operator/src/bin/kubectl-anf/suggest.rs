@@ -12,7 +12,7 @@ pub(crate) fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a s
 }
 
 /// ` Did you mean "x"?`, or what there is, or nothing.
-pub(crate) fn hint<'a>(name: &str, candidates: &[&'a str]) -> String {
+pub(crate) fn hint(name: &str, candidates: &[&str]) -> String {
     match nearest(name, candidates.iter().copied()) {
         Some(candidate) => format!("; did you mean \"{candidate}\"?"),
         None if candidates.is_empty() => String::new(),

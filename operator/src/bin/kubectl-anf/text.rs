@@ -7,7 +7,7 @@ pub(crate) fn count(n: i64) -> String {
     let digits = n.unsigned_abs().to_string();
     let mut text = String::from(if n < 0 { "-" } else { "" });
     for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i) % 3 == 0 {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
             text.push(',');
         }
         text.push(digit);
@@ -24,7 +24,7 @@ pub(crate) fn counted(n: i64, noun: &str) -> String {
 pub(crate) fn rate(pps: i64) -> String {
     match pps {
         ..10_000 => format!("{pps} pps"),
-        ..10_000_000 => format!("{:.1} kpps", pps as f64 / 1e3),
+        10_000..10_000_000 => format!("{:.1} kpps", pps as f64 / 1e3),
         _ => format!("{:.1} Mpps", pps as f64 / 1e6),
     }
 }
@@ -37,7 +37,8 @@ pub(crate) fn gap(duration: Duration) -> String {
 
 /// Rows with their columns aligned, empty columns left out, no blanks at line ends.
 pub(crate) fn columns(rows: &[Vec<String>]) -> Vec<String> {
-    let width = |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max();
+    let width =
+        |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max();
     let widths: Vec<usize> = (0..).map_while(width).collect();
     rows.iter()
         .map(|row| {
@@ -67,7 +68,8 @@ mod tests {
 
     #[test]
     fn columns_are_aligned_and_empty_ones_left_out() {
-        let rows = [vec!["a".into(), String::new(), "x".into()], vec!["long".into(), String::new(), String::new()]];
+        let rows =
+            [vec!["a".into(), String::new(), "x".into()], vec!["long".into(), String::new(), String::new()]];
         assert_eq!(columns(&rows), ["a     x", "long"]);
     }
 }
