@@ -1,1 +1,0 @@
-(cat head.tmp; sed 's/^\(.\)/    \1/' nat.click) > nat.yaml
