@@ -169,8 +169,13 @@ impl Lab {
 
     /// Asks the owner to hand over to a standby; answers the handover's id.
     pub fn ask_handover(&self, part: &str, target: &Sidecar) -> Result<String, Error> {
+        let epoch = self.status(self.owner(part)?)?.epoch;
+        self.ask_handover_at(part, target, epoch)
+    }
+
+    /// As [`Lab::ask_handover`], in the belief that the owner's epoch is this one.
+    pub fn ask_handover_at(&self, part: &str, target: &Sidecar, epoch: u64) -> Result<String, Error> {
         let source = self.owner(part)?;
-        let epoch = self.status(source)?.epoch;
         let id = format!("{}-to-{}", source.owner_id, target.owner_id);
         let request = HandoverRequest {
             id: id.clone(),

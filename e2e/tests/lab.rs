@@ -1,0 +1,165 @@
+//! Handovers with faults in the middle, by real processes in network namespaces: each ends with one owner, and the
+//! client counts nothing lost, doubled or out of order.
+//!
+//! They need root, redis-server and the release binaries (`make test-lab`), and so are ignored by a plain `cargo test`.
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, reason = "tests")]
+
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
+
+use anf_e2e::Error;
+use anf_e2e::lab::{Example, Handover, Lab, Places, Traffic};
+use anf_sidecar::control::{HandoverPhase, Role};
+use nix::sys::signal::Signal;
+
+const MOVING: &str = "nat";
+const FLOWS: u32 = 500;
+const PACKETS_PER_SECOND: u32 = 2000;
+
+fn places(name: &str) -> Places {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace");
+    let release = std::env::var_os("ANF_RELEASE").map_or_else(|| root.join("target/release"), PathBuf::from);
+    Places { programs: release, work: root.join("target/lab-tests").join(name) }
+}
+
+fn start(name: &str) -> (Lab, Traffic) {
+    let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/nat.yaml");
+    let lab = Lab::start(Example::read(&example).expect("the example"), places(name)).expect("the lab");
+    let traffic = lab.start_traffic(FLOWS, PACKETS_PER_SECOND, 10.0).expect("traffic");
+    thread::sleep(Duration::from_secs(1));
+    (lab, traffic)
+}
+
+/// Nothing lost, doubled, out of order or altered, and the download stands.
+fn finish_perfectly(mut lab: Lab, traffic: Traffic) {
+    thread::sleep(Duration::from_millis(500));
+    lab.check_owners().expect("the owners run");
+    let total = traffic.stop().expect("the counts").total;
+    assert!(total.is_perfect(), "{total:#?}");
+    assert!(total.received > 0);
+}
+
+fn move_once(lab: &mut Lab) {
+    let node = lab.other_node(MOVING).unwrap();
+    match lab.move_to(MOVING, node).expect("a move") {
+        Handover::Finished(done) => assert_eq!(done.lost + done.duplicated + done.reordered, 0, "{done:?}"),
+        Handover::Aborted { reason, message } => panic!("aborted: {reason}: {message}"),
+    }
+}
+
+/// The end of a handover that must have been given up, with a reason and a sentence.
+fn expect_abort(lab: &Lab, id: &str) {
+    let status = lab.wait_phase(MOVING, id, HandoverPhase::Finished).expect("an end");
+    assert_eq!(status.phase, HandoverPhase::Aborted);
+    assert!(status.reason.is_some_and(|reason| !reason.is_empty()));
+    assert!(status.message.is_some_and(|message| !message.is_empty()));
+    assert_eq!(lab.status(lab.owner(MOVING).unwrap()).unwrap().role, Role::Owner);
+}
+
+#[test]
+#[ignore = "needs root and release binaries"]
+fn moves_to_and_fro_lose_nothing() {
+    let (mut lab, traffic) = start("moves");
+    for _ in 0..4 {
+        move_once(&mut lab);
+    }
+    finish_perfectly(lab, traffic);
+}
+
+#[test]
+#[ignore = "needs root and release binaries"]
+fn a_target_killed_before_the_handover_is_asked_for_changes_nothing() {
+    let (mut lab, traffic) = start("target-killed-early");
+    let node = lab.other_node(MOVING).unwrap();
+    let target = lab.start_standby(MOVING, node).unwrap();
+    let owner_id = target.owner_id.clone();
+    let dead = lab.start_standby(MOVING, node).unwrap();
+    dead.process.signal(Signal::SIGKILL).unwrap();
+    let id = lab.ask_handover(MOVING, &dead).expect("it is accepted and fails later");
+    expect_abort(&lab, &id);
+    // The next target is as good as any.
+    assert_eq!(lab.status(&target).unwrap().owner_id, owner_id);
+    target.process.stop();
+    move_once(&mut lab);
+    finish_perfectly(lab, traffic);
+}
+
+#[test]
+#[ignore = "needs root and release binaries"]
+fn a_target_frozen_in_the_middle_is_given_up() {
+    let (mut lab, traffic) = start("target-frozen");
+    let node = lab.other_node(MOVING).unwrap();
+    let target = lab.start_standby(MOVING, node).unwrap();
+    target.process.signal(Signal::SIGSTOP).unwrap();
+    let id = lab.ask_handover(MOVING, &target).unwrap();
+    thread::sleep(Duration::from_millis(500));
+    lab.abort(MOVING, &id).expect("nothing is sealed yet");
+    expect_abort(&lab, &id);
+    target.process.kill();
+    move_once(&mut lab);
+    finish_perfectly(lab, traffic);
+}
+
+#[test]
+#[ignore = "needs root and release binaries"]
+fn without_redis_a_move_is_refused_with_the_reason_and_every_packet_passes() {
+    let (mut lab, traffic) = start("redis-down");
+    let node = lab.other_node(MOVING).unwrap();
+    let target = lab.start_standby(MOVING, node).unwrap();
+    lab.stop_redis();
+    thread::sleep(Duration::from_secs(2));
+    match lab.ask_handover(MOVING, &target) {
+        Ok(id) => expect_abort(&lab, &id),
+        Err(Error::Http { status, body, .. }) => {
+            assert!(status == 409 || status == 422, "{status}");
+            assert!(body.to_lowercase().contains("store") || body.to_lowercase().contains("redis"), "{body}");
+        }
+        Err(other) => panic!("{other}"),
+    }
+    target.process.stop();
+    finish_perfectly(lab, traffic);
+}
+
+#[test]
+#[ignore = "needs root and release binaries"]
+fn an_empty_redis_is_filled_again_and_a_move_succeeds() {
+    let (mut lab, traffic) = start("redis-empty");
+    lab.stop_redis();
+    thread::sleep(Duration::from_secs(1));
+    lab.start_redis().unwrap();
+    thread::sleep(Duration::from_secs(4));
+    move_once(&mut lab);
+    finish_perfectly(lab, traffic);
+}
+
+#[test]
+#[ignore = "needs root and release binaries"]
+fn a_second_handover_of_the_same_sub_function_is_refused() {
+    let (mut lab, traffic) = start("two-at-once");
+    let node = lab.other_node(MOVING).unwrap();
+    let first = lab.start_standby(MOVING, node).unwrap();
+    let second = lab.start_standby(MOVING, node).unwrap();
+    // A frozen target keeps the first handover under way.
+    first.process.signal(Signal::SIGSTOP).unwrap();
+    let id = lab.ask_handover(MOVING, &first).unwrap();
+    let refused = lab.ask_handover(MOVING, &second).expect_err("one is under way");
+    assert!(matches!(refused, Error::Http { status: 409, .. }), "{refused}");
+    lab.abort(MOVING, &id).unwrap();
+    expect_abort(&lab, &id);
+    first.process.kill();
+    second.process.stop();
+    finish_perfectly(lab, traffic);
+}
+
+#[test]
+#[ignore = "needs root and release binaries"]
+fn a_handover_with_a_stale_epoch_is_refused() {
+    let (mut lab, traffic) = start("stale-epoch");
+    let node = lab.other_node(MOVING).unwrap();
+    let target = lab.start_standby(MOVING, node).unwrap();
+    let refused = lab.ask_handover_at(MOVING, &target, 99).expect_err("nobody owns at epoch 99");
+    assert!(matches!(refused, Error::Http { status: 409 | 422, .. }), "{refused}");
+    target.process.stop();
+    finish_perfectly(lab, traffic);
+}
