@@ -7,7 +7,8 @@ use kube::CustomResourceExt;
 
 use crate::{AtomicFunction, FunctionMigration};
 
-const HEADER: &str = "# Generated from the types in crds/src by `cargo run -p anf-crds --bin gen-crds`. Do not edit.\n";
+const HEADER: &str =
+    "# Generated from the types in crds/src by `cargo run -p anf-crds --bin gen-crds`. Do not edit.\n";
 
 /// One generated file.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -27,7 +27,11 @@ pub struct ParseDurationError {
 
 impl fmt::Display for ParseDurationError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "\"{}\" is not a duration; write a number with a unit such as 10ms, 60s or 1m30s", self.text)
+        write!(
+            f,
+            "\"{}\" is not a duration; write a number with a unit such as 10ms, 60s or 1m30s",
+            self.text
+        )
     }
 }
 
@@ -80,8 +84,14 @@ impl From<Duration> for time::Duration {
 }
 
 /// Nanoseconds of one unit, and the unit's length in the text; longer names first, since `m` begins `ms`.
-const UNITS: [(&str, u64); 6] =
-    [("ns", 1), ("us", 1_000), ("ms", 1_000_000), ("s", 1_000_000_000), ("m", 60_000_000_000), ("h", 3_600_000_000_000)];
+const UNITS: [(&str, u64); 6] = [
+    ("ns", 1),
+    ("us", 1_000),
+    ("ms", 1_000_000),
+    ("s", 1_000_000_000),
+    ("m", 60_000_000_000),
+    ("h", 3_600_000_000_000),
+];
 
 impl FromStr for Duration {
     type Err = ParseDurationError;
@@ -216,8 +226,18 @@ mod tests {
 
     #[test]
     fn printing_and_reading_gives_the_same_value() {
-        for nanos in [0, 1, 999, 1_000, 840_000, 1_234_567, 10_000_000, 1_500_000_000, 60_000_000_000, 5_400_000_000_000]
-        {
+        for nanos in [
+            0,
+            1,
+            999,
+            1_000,
+            840_000,
+            1_234_567,
+            10_000_000,
+            1_500_000_000,
+            60_000_000_000,
+            5_400_000_000_000,
+        ] {
             let duration = Duration(time::Duration::from_nanos(nanos));
             assert_eq!(duration.to_string().parse(), Ok(duration), "{duration}");
         }

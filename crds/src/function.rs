@@ -4,6 +4,7 @@
 //! sub-function (`subFunctions[].click`) joined by `edges`. CEL rules hold the forms apart; what the text means is
 //! checked by the operator with the sidecar's own code.
 
+#![allow(clippy::duplicated_attributes, reason = "printer columns have the same keys")]
 #![allow(unreachable_pub, reason = "KubeSchema repeats the item, pub and all, inside a function body")]
 
 use std::collections::BTreeMap;

@@ -12,12 +12,13 @@ pub mod names;
 
 pub use duration::{Duration, ParseDurationError};
 pub use function::{
-    ActiveMigration, AtomicFunction, AtomicFunctionSpec, AtomicFunctionStatus, CoLocation, Edge, FunctionPhase,
-    LastMigration, LinkState, MigratableReason, MigrationCounts, MigrationOverride, MigrationPolicy, MigrationStrategy,
-    NodePort, OnUnavailable, Placement, PodPort, Port, SecretKeyRef, StateStore, SubFunction, SubFunctionStatus,
-    TunPort,
+    ActiveMigration, AtomicFunction, AtomicFunctionSpec, AtomicFunctionStatus, CoLocation, Edge,
+    FunctionPhase, LastMigration, LinkState, MigratableReason, MigrationCounts, MigrationOverride,
+    MigrationPolicy, MigrationStrategy, NodePort, OnUnavailable, Placement, PodPort, Port, SecretKeyRef,
+    StateStore, SubFunction, SubFunctionStatus, TunPort,
 };
 pub use migration::{
-    Breakdown, Downtime, Endpoint, Failure, FunctionMigration, FunctionMigrationSpec, FunctionMigrationStatus,
-    MigrationPhase, MigrationResult, Packets, PhaseTransition, PieceStatus, Plan, Progress, RejectedNode, Trigger,
+    Breakdown, Downtime, Endpoint, Failure, FunctionMigration, FunctionMigrationSpec,
+    FunctionMigrationStatus, MigrationPhase, MigrationResult, Packets, PhaseTransition, PieceStatus, Plan,
+    Progress, RejectedNode, Trigger,
 };

@@ -3,6 +3,7 @@
 //! The record of a move: its spec cannot change but for `abort`, which goes from false to true once. How far it is
 //! stands in `status.phase`; what it cost, as the neighbours measured it, in `status.downtime` and `status.packets`.
 
+#![allow(clippy::duplicated_attributes, reason = "printer columns have the same keys")]
 #![allow(unreachable_pub, reason = "KubeSchema repeats the item, pub and all, inside a function body")]
 
 use std::collections::BTreeMap;
@@ -41,17 +42,42 @@ use crate::Duration;
         json_path = ".spec.subFunction",
         description = "What moves; empty for the whole function, piece by piece"
     ),
-    printcolumn(name = "Phase", type_ = "string", json_path = ".status.phase", description = "How far it is"),
-    printcolumn(name = "From", type_ = "string", json_path = ".status.source.node", description = "The node that it leaves"),
-    printcolumn(name = "To", type_ = "string", json_path = ".status.target.node", description = "The node that it goes to"),
+    printcolumn(
+        name = "Phase",
+        type_ = "string",
+        json_path = ".status.phase",
+        description = "How far it is"
+    ),
+    printcolumn(
+        name = "From",
+        type_ = "string",
+        json_path = ".status.source.node",
+        description = "The node that it leaves"
+    ),
+    printcolumn(
+        name = "To",
+        type_ = "string",
+        json_path = ".status.target.node",
+        description = "The node that it goes to"
+    ),
     printcolumn(
         name = "Downtime",
         type_ = "string",
         json_path = ".status.downtime.measured",
         description = "Gap as the neighbours of the sub-function measured it"
     ),
-    printcolumn(name = "Trigger", type_ = "string", json_path = ".spec.trigger", description = "What asked for it"),
-    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp", description = "Time since creation"),
+    printcolumn(
+        name = "Trigger",
+        type_ = "string",
+        json_path = ".spec.trigger",
+        description = "What asked for it"
+    ),
+    printcolumn(
+        name = "Age",
+        type_ = "date",
+        json_path = ".metadata.creationTimestamp",
+        description = "Time since creation"
+    ),
     printcolumn(
         name = "Lost",
         type_ = "integer",
@@ -181,7 +207,9 @@ impl Trigger {
 }
 
 /// How far a migration is.
-#[derive(JsonSchema, Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(
+    JsonSchema, Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash,
+)]
 pub enum MigrationPhase {
     /// Accepted or waiting in the queue.
     #[default]

@@ -41,7 +41,9 @@ const ONE_TEXT: &str = "either one text in click";
 #[test]
 fn one_text_with_a_cut_is_accepted() {
     accepts(&function(json!({"click": "Idle -> Discard;"})));
-    accepts(&function(json!({"click": "i :: Idle -> Discard;", "subFunctions": [{"name": "a", "elements": ["i"]}]})));
+    accepts(&function(
+        json!({"click": "i :: Idle -> Discard;", "subFunctions": [{"name": "a", "elements": ["i"]}]}),
+    ));
 }
 
 #[test]
@@ -58,7 +60,9 @@ fn the_two_forms_do_not_mix_and_one_of_them_is_needed() {
     refuses(&function(json!({"subFunctions": [{"name": "a", "elements": ["i"]}]})), ONE_TEXT);
     refuses(&function(json!({"click": "Idle;", "subFunctions": [{"name": "a", "click": "Idle"}]})), ONE_TEXT);
     refuses(
-        &function(json!({"subFunctions": [{"name": "a", "click": "Idle"}, {"name": "b", "elements": ["x"]}]})),
+        &function(
+            json!({"subFunctions": [{"name": "a", "click": "Idle"}, {"name": "b", "elements": ["x"]}]}),
+        ),
         ONE_TEXT,
     );
     refuses(
@@ -66,7 +70,9 @@ fn the_two_forms_do_not_mix_and_one_of_them_is_needed() {
         ONE_TEXT,
     );
     refuses(
-        &function(json!({"click": "Idle;", "subFunctions": [{"name": "a"}], "edges": [{"from": "a", "to": "a"}]})),
+        &function(
+            json!({"click": "Idle;", "subFunctions": [{"name": "a"}], "edges": [{"from": "a", "to": "a"}]}),
+        ),
         ONE_TEXT,
     );
 }
@@ -108,7 +114,8 @@ fn a_downtime_is_not_longer_than_the_deadline() {
     let policy = |policy: Value| function(json!({"click": "Idle;", "migration": policy}));
     accepts(&policy(json!({"maxDowntime": "60s", "deadline": "1m"})));
     refuses(&policy(json!({"maxDowntime": "61s"})), "must not be longer");
-    let own = |own: Value| function(json!({"click": "Idle;", "subFunctions": [{"name": "a", "migration": own}]}));
+    let own =
+        |own: Value| function(json!({"click": "Idle;", "subFunctions": [{"name": "a", "migration": own}]}));
     accepts(&own(json!({"maxDowntime": "0.5ms"})));
     refuses(&own(json!({"maxDowntime": "2s", "deadline": "1s"})), "must not be longer");
 }

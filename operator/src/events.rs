@@ -18,17 +18,30 @@ pub struct Events {
 impl Events {
     /// Events reported by this replica.
     pub fn new(client: Client, instance: &str) -> Self {
-        let reporter = Reporter { controller: "atomicnf.dev/operator".into(), instance: Some(instance.to_owned()) };
+        let reporter =
+            Reporter { controller: "atomicnf.dev/operator".into(), instance: Some(instance.to_owned()) };
         Self { recorder: Recorder::new(client, reporter) }
     }
 
     /// Something went as it should.
-    pub async fn normal(&self, about: &ObjectReference, related: Option<&ObjectReference>, reason: &str, note: &str) {
+    pub async fn normal(
+        &self,
+        about: &ObjectReference,
+        related: Option<&ObjectReference>,
+        reason: &str,
+        note: &str,
+    ) {
         self.publish(EventType::Normal, about, related, reason, note).await;
     }
 
     /// Something needs a look.
-    pub async fn warning(&self, about: &ObjectReference, related: Option<&ObjectReference>, reason: &str, note: &str) {
+    pub async fn warning(
+        &self,
+        about: &ObjectReference,
+        related: Option<&ObjectReference>,
+        reason: &str,
+        note: &str,
+    ) {
         self.publish(EventType::Warning, about, related, reason, note).await;
     }
 

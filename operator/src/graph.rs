@@ -42,7 +42,8 @@ impl Rejection {
 /// # Errors
 /// Everything that is wrong with the text, the cut or the ports.
 pub fn compile(spec: &AtomicFunctionSpec) -> Result<Cut, Rejection> {
-    examine(spec).map_err(|(reason, found)| Rejection { reason, messages: found.iter().map(message).collect() })
+    examine(spec)
+        .map_err(|(reason, found)| Rejection { reason, messages: found.iter().map(message).collect() })
 }
 
 /// What is wrong, with places: the file is [`WHOLE`] or the sub-function whose own text it is.
@@ -55,7 +56,8 @@ pub type Findings = (&'static str, Vec<Diagnostic>);
 pub fn examine(spec: &AtomicFunctionSpec) -> Result<Cut, Findings> {
     let registry = Registry::standard();
     let Composed { text, parts } = source(spec).map_err(reject)?;
-    let flat = anf_click::parse(WHOLE, &text).and_then(|ast| anf_click::flatten(&ast, &[])).map_err(reject)?;
+    let flat =
+        anf_click::parse(WHOLE, &text).and_then(|ast| anf_click::flatten(&ast, &[])).map_err(reject)?;
     check_ports(spec, &flat)?;
     let settled = anf_click::settle(flat, &registry).map_err(reject)?;
     // The whole is configured before the cut: messages then have the places that the user wrote.
@@ -99,7 +101,11 @@ fn check_ports(spec: &AtomicFunctionSpec, flat: &FlatGraph) -> Result<(), Findin
     let devices: BTreeSet<String> = device_names(flat).into_iter().collect();
     let ports: BTreeSet<String> = spec.ports.iter().map(|port| port.name.clone()).collect();
     let list = |names: &BTreeSet<String>| {
-        if names.is_empty() { "none".to_owned() } else { names.iter().cloned().collect::<Vec<_>>().join(", ") }
+        if names.is_empty() {
+            "none".to_owned()
+        } else {
+            names.iter().cloned().collect::<Vec<_>>().join(", ")
+        }
     };
     let unbound = devices.difference(&ports).map(|device| {
         format!("the device \"{device}\" of the graph is bound to nothing; spec.ports has: {}", list(&ports))
@@ -108,7 +114,8 @@ fn check_ports(spec: &AtomicFunctionSpec, flat: &FlatGraph) -> Result<(), Findin
         format!("the port \"{port}\" names no device of the graph; its devices are: {}", list(&devices))
     });
     let nowhere = Place { file: "".into(), pos: Pos::default() };
-    let found: Vec<Diagnostic> = unbound.chain(unused).map(|text| Diagnostic::error(&nowhere, text)).collect();
+    let found: Vec<Diagnostic> =
+        unbound.chain(unused).map(|text| Diagnostic::error(&nowhere, text)).collect();
     if found.is_empty() { Ok(()) } else { Err(("InvalidPorts", found)) }
 }
 
@@ -181,7 +188,10 @@ mod tests {
         let rejection = rejected(json!({"click": "Idle\n -> Countr -> Discard;"}));
         assert_eq!(rejection.reason, "InvalidGraph");
         let text = rejection.text();
-        assert!(text.contains("line 2, column") && text.contains("Countr") && text.contains("Counter"), "{text}");
+        assert!(
+            text.contains("line 2, column") && text.contains("Countr") && text.contains("Counter"),
+            "{text}"
+        );
     }
 
     #[test]

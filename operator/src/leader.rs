@@ -191,7 +191,8 @@ mod tests {
     #[test]
     fn a_lease_is_taken_only_when_it_is_free_ours_or_unchanged_for_its_whole_duration() {
         let now = Instant::now();
-        let seen = |holder, age: u64| Seen { lease: held_by(holder), changed: now - Duration::from_secs(age) };
+        let seen =
+            |holder, age: u64| Seen { lease: held_by(holder), changed: now - Duration::from_secs(age) };
         assert_eq!(decide(None, "me", now), Move::Create);
         assert_eq!(decide(Some(&seen(None, 0)), "me", now), Move::Take);
         assert_eq!(decide(Some(&seen(Some(""), 0)), "me", now), Move::Take);

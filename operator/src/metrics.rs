@@ -96,7 +96,9 @@ impl Default for Metrics {
             leader: Gauge::default(),
             migrations: Family::default(),
             active: Family::default(),
-            phase_seconds: Family::new_with_constructor(|| Histogram::new(exponential_buckets(0.01, 2.0, 14))),
+            phase_seconds: Family::new_with_constructor(|| {
+                Histogram::new(exponential_buckets(0.01, 2.0, 14))
+            }),
             // 0.1 ms to 10 s, as the budgets of users span.
             downtime: Histogram::new(exponential_buckets(0.0001, 10f64.powf(0.25), 21)),
             last_downtime: Family::default(),
@@ -104,7 +106,9 @@ impl Default for Metrics {
             flows_moved: Counter::default(),
             function_ready: Family::default(),
             reconciles: Family::default(),
-            reconcile_seconds: Family::new_with_constructor(|| Histogram::new(exponential_buckets(0.001, 2.0, 14))),
+            reconcile_seconds: Family::new_with_constructor(|| {
+                Histogram::new(exponential_buckets(0.001, 2.0, 14))
+            }),
             reconcile_errors: Family::default(),
             under_way: Arc::default(),
         };
@@ -178,7 +182,11 @@ impl Metrics {
     pub fn active(&self, namespace: &str, function: &str, phases: Vec<MigrationPhase>) {
         let mut all = self.under_way.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let key = Function { namespace: namespace.to_owned(), function: function.to_owned() };
-        if phases.is_empty() { all.remove(&key) } else { all.insert(key, phases) };
+        if phases.is_empty() {
+            all.remove(&key)
+        } else {
+            all.insert(key, phases)
+        };
         for phase in UNDER_WAY {
             let count = all.values().flatten().filter(|found| **found == phase).count();
             self.active.get_or_create(&Phase { phase: phase.as_str() }).set(count as i64);

@@ -29,9 +29,11 @@ pub fn objection(node: &Node, demand: Demand<'_>) -> Option<String> {
     if !is_ready(node) {
         return Some("is not ready".into());
     }
-    let labels = demand.selector.into_iter().flatten().chain(
-        demand.placement.map(|placement| &placement.node_selector).into_iter().flatten(),
-    );
+    let labels = demand
+        .selector
+        .into_iter()
+        .flatten()
+        .chain(demand.placement.map(|placement| &placement.node_selector).into_iter().flatten());
     for (key, value) in labels {
         match node.labels().get(key) {
             Some(found) if found == value => {}
@@ -41,7 +43,11 @@ pub fn objection(node: &Node, demand: Demand<'_>) -> Option<String> {
     }
     let tolerations = demand.placement.map_or(&[][..], |placement| &placement.tolerations);
     untolerated(node, tolerations).map(|taint| {
-        format!("has the taint {}:{}, which the sub-function does not tolerate", taint_text(taint), taint.effect)
+        format!(
+            "has the taint {}:{}, which the sub-function does not tolerate",
+            taint_text(taint),
+            taint.effect
+        )
     })
 }
 
@@ -62,7 +68,8 @@ fn untolerated<'a>(node: &'a Node, tolerations: &[Toleration]) -> Option<&'a Tai
 fn tolerates(toleration: &Toleration, taint: &Taint) -> bool {
     let effect = toleration.effect.as_deref().unwrap_or_default();
     let key = toleration.key.as_deref().unwrap_or_default();
-    let same_value = toleration.value.as_deref().unwrap_or_default() == taint.value.as_deref().unwrap_or_default();
+    let same_value =
+        toleration.value.as_deref().unwrap_or_default() == taint.value.as_deref().unwrap_or_default();
     let exists = toleration.operator.as_deref() == Some("Exists");
     (effect.is_empty() || effect == taint.effect)
         && (key == taint.key || (key.is_empty() && exists))
@@ -102,28 +109,37 @@ mod tests {
     fn every_objection_says_what_is_wrong() {
         let cordoned = node(json!({"unschedulable": true}), "True");
         assert!(objection(&cordoned, demand()).is_some_and(|text| text.contains("cordoned")));
-        assert!(objection(&node(json!({}), "Unknown"), demand()).is_some_and(|text| text.contains("not ready")));
-        let tainted = node(json!({"taints": [{"key": "role", "value": "db", "effect": "NoSchedule"}]}), "True");
+        assert!(
+            objection(&node(json!({}), "Unknown"), demand()).is_some_and(|text| text.contains("not ready"))
+        );
+        let tainted =
+            node(json!({"taints": [{"key": "role", "value": "db", "effect": "NoSchedule"}]}), "True");
         assert!(objection(&tainted, demand()).is_some_and(|text| text.contains("role=db:NoSchedule")));
         let labels = BTreeMap::from([("disk".to_owned(), "slow".to_owned())]);
         let demand = Demand { selector: Some(&labels), ..demand() };
-        assert!(objection(&node(json!({}), "True"), demand).is_some_and(|text| text.contains("disk=fast, not disk=slow")));
+        assert!(
+            objection(&node(json!({}), "True"), demand)
+                .is_some_and(|text| text.contains("disk=fast, not disk=slow"))
+        );
     }
 
     #[test]
     fn a_taint_that_is_tolerated_is_no_objection() {
-        let tainted = node(json!({"taints": [{"key": "role", "value": "db", "effect": "NoSchedule"}]}), "True");
+        let tainted =
+            node(json!({"taints": [{"key": "role", "value": "db", "effect": "NoSchedule"}]}), "True");
         for toleration in [
             json!({"operator": "Exists"}),
             json!({"key": "role", "operator": "Exists"}),
             json!({"key": "role", "value": "db", "effect": "NoSchedule"}),
         ] {
-            let placement: Placement = serde_json::from_value(json!({"tolerations": [toleration]})).expect("placement");
+            let placement: Placement =
+                serde_json::from_value(json!({"tolerations": [toleration]})).expect("placement");
             let demand = Demand { placement: Some(&placement), selector: None };
             assert_eq!(objection(&tainted, demand), None, "{placement:?}");
         }
         let other: Placement =
-            serde_json::from_value(json!({"tolerations": [{"key": "role", "value": "web"}]})).expect("placement");
+            serde_json::from_value(json!({"tolerations": [{"key": "role", "value": "web"}]}))
+                .expect("placement");
         assert!(objection(&tainted, Demand { placement: Some(&other), selector: None }).is_some());
     }
 }

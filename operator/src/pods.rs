@@ -34,7 +34,8 @@ pub fn is_ready(pod: &Pod) -> bool {
 /// The scheduler's text, if it found no node.
 pub fn unschedulable(pod: &Pod) -> Option<&str> {
     let condition = condition(pod, "PodScheduled").filter(|c| c.status == "False")?;
-    (condition.reason.as_deref() == Some("Unschedulable")).then(|| condition.message.as_deref().unwrap_or_default())
+    (condition.reason.as_deref() == Some("Unschedulable"))
+        .then(|| condition.message.as_deref().unwrap_or_default())
 }
 
 /// Why its container does not run: `ImagePullBackOff: …`, `CrashLoopBackOff: …`.

@@ -51,7 +51,9 @@ pub enum SidecarError {
         message: String,
     },
     /// It speaks another version of the API.
-    #[error("the sidecar at {address} gave an answer that is not understood ({cause}); is its image of this version?")]
+    #[error(
+        "the sidecar at {address} gave an answer that is not understood ({cause}); is its image of this version?"
+    )]
     Answer {
         /// Where.
         address: SocketAddr,

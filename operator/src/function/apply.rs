@@ -97,7 +97,9 @@ pub async fn set_role(pods: &Api<Pod>, name: &str, role: &str) -> kube::Result<(
 /// Makes the function's key, once: whoever comes second keeps the first.
 async fn make_key(observed: &Observed<'_>, cx: &Context) -> Result<()> {
     let mut key = vec![0; KEY_BYTES];
-    std::fs::File::open("/dev/urandom").and_then(|mut file| file.read_exact(&mut key)).map_err(Error::Random)?;
+    std::fs::File::open("/dev/urandom")
+        .and_then(|mut file| file.read_exact(&mut key))
+        .map_err(Error::Random)?;
     let name = names::secret(&observed.id.name);
     let secret = Secret {
         metadata: ObjectMeta {

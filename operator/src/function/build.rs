@@ -95,7 +95,8 @@ enum Standing {
 fn standing(observed: &Observed<'_>, part: &Part, pod: &Pod) -> Standing {
     let role = observed.status_of(pod).map(|status| status.role);
     let moving = observed.moving(part.name());
-    let of_migration = moving.is_some_and(|m| pods::label(pod, labels::LABEL_MIGRATION) == pod::label_value(&m.name_any()));
+    let of_migration =
+        moving.is_some_and(|m| pods::label(pod, labels::LABEL_MIGRATION) == pod::label_value(&m.name_any()));
     if of_migration && role != Some(Role::Owner) {
         return Standing::InUse;
     }
@@ -123,21 +124,26 @@ fn pods_of_part(observed: &Observed<'_>, family: Family<'_>, part: &Part, built:
         .filter(|(_, standing)| *standing == Standing::Owner)
         .max_by_key(|(pod, _)| observed.status_of(pod).map_or(0, |status| status.epoch))
         .map(|(pod, _)| pod.name_any());
-    let hopeful = alive.iter().find(|(_, standing)| *standing == Standing::Hopeful).map(|(pod, _)| pod.name_any());
+    let hopeful =
+        alive.iter().find(|(_, standing)| *standing == Standing::Hopeful).map(|(pod, _)| pod.name_any());
     let keep = owner.clone().or(hopeful);
     for (pod, standing) in &alive {
         let name = pod.name_any();
         match standing {
             Standing::InUse => {}
             Standing::Owner if owner.as_ref() == Some(&name) => {
-                if pods::label(pod, labels::LABEL_ROLE) != labels::ROLE_OWNER && observed.moving(part.name()).is_none() {
+                if pods::label(pod, labels::LABEL_ROLE) != labels::ROLE_OWNER
+                    && observed.moving(part.name()).is_none()
+                {
                     built.adopt.push(name);
                 }
             }
             Standing::Hopeful if keep.as_ref() == Some(&name) => {}
             Standing::Outdated => built.delete.push((name, "it runs an older graph")),
             Standing::Late => built.delete.push((name, "another pod owns the sub-function")),
-            Standing::Owner | Standing::Hopeful => built.delete.push((name, "the sub-function has another pod")),
+            Standing::Owner | Standing::Hopeful => {
+                built.delete.push((name, "the sub-function has another pod"))
+            }
             Standing::Leftover => built.delete.push((name, "its migration is over")),
         }
     }
@@ -151,9 +157,11 @@ fn pods_of_part(observed: &Observed<'_>, family: Family<'_>, part: &Part, built:
 fn undecided(observed: &Observed<'_>, sub_function: &str, alive: &[(&Pod, Standing)]) -> bool {
     let phase = observed.moving(sub_function).and_then(|m| m.status.as_ref()).and_then(|status| status.phase);
     let cutting = matches!(phase, Some(MigrationPhase::CuttingOver | MigrationPhase::Finishing));
-    let source_there =
-        alive.iter().any(|(pod, standing)| *standing == Standing::InUse && pods::label(pod, labels::LABEL_ROLE) != labels::ROLE_TARGET);
-    let target_there = alive.iter().any(|(pod, _)| pods::label(pod, labels::LABEL_ROLE) == labels::ROLE_TARGET);
+    let source_there = alive.iter().any(|(pod, standing)| {
+        *standing == Standing::InUse && pods::label(pod, labels::LABEL_ROLE) != labels::ROLE_TARGET
+    });
+    let target_there =
+        alive.iter().any(|(pod, _)| pods::label(pod, labels::LABEL_ROLE) == labels::ROLE_TARGET);
     source_there || (cutting && target_there)
 }
 
@@ -161,7 +169,8 @@ fn new_owner(observed: &Observed<'_>, family: Family<'_>, part: &Part) -> Pod {
     let epoch = observed.last_epoch(part.name());
     // The name depends on what is there, so that repeating the step finds the pod, and a pod that lingers (a lost
     // node's) does not keep its successor from being made.
-    let mut there: Vec<String> = observed.pods_of(part.name()).map(|pod| pod.uid().unwrap_or_default()).collect();
+    let mut there: Vec<String> =
+        observed.pods_of(part.name()).map(|pod| pod.uid().unwrap_or_default()).collect();
     there.sort();
     let epoch_text = epoch.to_string();
     let hash = names::manifest_hash(&part.manifest);
@@ -190,3 +199,6 @@ fn leftovers(observed: &Observed<'_>, validated: &Validated, built: &mut Built) 
     let stale = observed.manifests.keys().filter(|name| !known(name));
     built.stale_config_maps.extend(stale.map(|name| names::config_map(&observed.id.name, name)));
 }
+
+#[cfg(test)]
+mod tests;

@@ -70,7 +70,8 @@ impl Observed<'_> {
         let recorded = self.function.status.iter().flat_map(|status| &status.sub_functions);
         let recorded = recorded.filter(|sub| sub.name == sub_function).filter_map(|sub| sub.epoch);
         let recorded = recorded.filter_map(|epoch| u64::try_from(epoch).ok());
-        let told = self.pods_of(sub_function).filter_map(|pod| self.status_of(pod)).map(|status| status.epoch);
+        let told =
+            self.pods_of(sub_function).filter_map(|pod| self.status_of(pod)).map(|status| status.epoch);
         recorded.chain(told).max().unwrap_or(0)
     }
 }
@@ -79,7 +80,11 @@ impl Observed<'_> {
 ///
 /// # Errors
 /// If the API server refuses or cannot be reached.
-pub async fn dereference<'a>(id: Identity, function: &'a AtomicFunction, cx: &Context) -> Result<Observed<'a>> {
+pub async fn dereference<'a>(
+    id: Identity,
+    function: &'a AtomicFunction,
+    cx: &Context,
+) -> Result<Observed<'a>> {
     let (key, config_maps, pods, migrations) = futures::try_join!(
         fetch_key(&id, cx),
         list::<ConfigMap>(&id, cx, "ConfigMaps"),
@@ -114,7 +119,8 @@ where
 {
     let api: Api<K> = Api::namespaced(cx.clients.patient.clone(), &id.namespace);
     let ours = ListParams::default().labels(&format!("{}={}", labels::LABEL_FUNCTION, id.name));
-    let mut found = api.list(&ours).await.tried(|| format!("list {what} of {}/{}", id.namespace, id.name))?.items;
+    let mut found =
+        api.list(&ours).await.tried(|| format!("list {what} of {}/{}", id.namespace, id.name))?.items;
     found.retain(|object| is_controlled_by(object, &id.uid));
     Ok(found)
 }

@@ -7,6 +7,8 @@
 pub mod apply;
 pub mod build;
 pub mod dereference;
+#[cfg(test)]
+mod fixtures;
 pub mod pod;
 pub mod status;
 pub mod validate;

@@ -9,10 +9,11 @@ use std::collections::BTreeMap;
 use anf_crds::{CoLocation, Placement, names as labels};
 use anf_sidecar::manifest::{Manifest, PortBinding};
 use k8s_openapi::api::core::v1::{
-    Affinity, Capabilities, ConfigMapVolumeSource, Container, ContainerPort, EnvVar, EnvVarSource, HTTPGetAction,
-    HostPathVolumeSource, NodeAffinity, NodeSelector, NodeSelectorRequirement, NodeSelectorTerm, ObjectFieldSelector,
-    Pod, PodAffinity, PodAffinityTerm, PodAntiAffinity, PodSecurityContext, PodSpec, Probe, ResourceRequirements,
-    SeccompProfile, SecretVolumeSource, SecurityContext, Volume, VolumeMount, WeightedPodAffinityTerm,
+    Affinity, Capabilities, ConfigMapVolumeSource, Container, ContainerPort, EnvVar, EnvVarSource,
+    HTTPGetAction, HostPathVolumeSource, NodeAffinity, NodeSelector, NodeSelectorRequirement,
+    NodeSelectorTerm, ObjectFieldSelector, Pod, PodAffinity, PodAffinityTerm, PodAntiAffinity,
+    PodSecurityContext, PodSpec, Probe, ResourceRequirements, SeccompProfile, SecretVolumeSource,
+    SecurityContext, Volume, VolumeMount, WeightedPodAffinityTerm,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta, OwnerReference};
@@ -214,11 +215,18 @@ fn container(
             failure_threshold: Some(12),
             ..probe("/healthz", control)
         }),
-        readiness_probe: Some(Probe { failure_threshold: Some(2), period_seconds: Some(2), ..probe("/readyz", control) }),
+        readiness_probe: Some(Probe {
+            failure_threshold: Some(2),
+            period_seconds: Some(2),
+            ..probe("/readyz", control)
+        }),
         resources: Some(part.resources.clone().unwrap_or_else(small)),
         security_context: Some(SecurityContext {
             allow_privilege_escalation: Some(false),
-            capabilities: Some(Capabilities { add: some(access.capabilities()), drop: Some(vec!["ALL".into()]) }),
+            capabilities: Some(Capabilities {
+                add: some(access.capabilities()),
+                drop: Some(vec!["ALL".into()]),
+            }),
             read_only_root_filesystem: Some(true),
             ..SecurityContext::default()
         }),
@@ -255,18 +263,25 @@ fn probe(path: &str, port: u16) -> Probe {
 fn small() -> ResourceRequirements {
     let quantity = |text: &str| Quantity(text.to_owned());
     ResourceRequirements {
-        requests: Some(BTreeMap::from([("cpu".into(), quantity("10m")), ("memory".into(), quantity("32Mi"))])),
+        requests: Some(BTreeMap::from([
+            ("cpu".into(), quantity("10m")),
+            ("memory".into(), quantity("32Mi")),
+        ])),
         ..ResourceRequirements::default()
     }
 }
 
 fn environment(family: Family<'_>, (link, control): (u16, u16), purpose: &Purpose<'_>) -> Vec<EnvVar> {
-    let value = |name: &str, value: String| EnvVar { name: name.into(), value: Some(value), value_from: None };
+    let value =
+        |name: &str, value: String| EnvVar { name: name.into(), value: Some(value), value_from: None };
     let field = |name: &str, path: &str| EnvVar {
         name: name.into(),
         value: None,
         value_from: Some(EnvVarSource {
-            field_ref: Some(ObjectFieldSelector { field_path: path.into(), ..ObjectFieldSelector::default() }),
+            field_ref: Some(ObjectFieldSelector {
+                field_path: path.into(),
+                ..ObjectFieldSelector::default()
+            }),
             ..EnvVarSource::default()
         }),
     };
@@ -324,7 +339,10 @@ fn volumes(family: Family<'_>, part: &Part, access: Access) -> Vec<Volume> {
     if access.tun {
         volumes.push(Volume {
             name: "tun".into(),
-            host_path: Some(HostPathVolumeSource { path: "/dev/net/tun".into(), type_: Some("CharDevice".into()) }),
+            host_path: Some(HostPathVolumeSource {
+                path: "/dev/net/tun".into(),
+                type_: Some("CharDevice".into()),
+            }),
             ..Volume::default()
         });
     }
@@ -375,7 +393,9 @@ fn co_locate(affinity: &mut Affinity, family: Family<'_>) {
     match family.co_location {
         CoLocation::Prefer => {
             let pods: &mut PodAffinity = affinity.pod_affinity.get_or_insert_default();
-            pods.preferred_during_scheduling_ignored_during_execution.get_or_insert_default().push(weighted(term));
+            pods.preferred_during_scheduling_ignored_during_execution
+                .get_or_insert_default()
+                .push(weighted(term));
         }
         CoLocation::Require => {
             let pods: &mut PodAffinity = affinity.pod_affinity.get_or_insert_default();
@@ -383,7 +403,9 @@ fn co_locate(affinity: &mut Affinity, family: Family<'_>) {
         }
         CoLocation::Spread => {
             let pods: &mut PodAntiAffinity = affinity.pod_anti_affinity.get_or_insert_default();
-            pods.preferred_during_scheduling_ignored_during_execution.get_or_insert_default().push(weighted(term));
+            pods.preferred_during_scheduling_ignored_during_execution
+                .get_or_insert_default()
+                .push(weighted(term));
         }
     }
 }
@@ -412,3 +434,6 @@ fn restrict(nodes: &mut NodeAffinity, place: Place<'_>) {
 fn some<T>(list: Vec<T>) -> Option<Vec<T>> {
     (!list.is_empty()).then_some(list)
 }
+
+#[cfg(test)]
+mod tests;

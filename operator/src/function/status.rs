@@ -8,8 +8,9 @@ use std::time::Duration;
 
 use anf_crds::names::function_condition as condition;
 use anf_crds::{
-    ActiveMigration, AtomicFunction, AtomicFunctionStatus, FunctionMigration, FunctionPhase, LastMigration, LinkState,
-    MigratableReason, MigrationCounts, MigrationPhase, MigrationResult, MigrationStrategy, SubFunctionStatus, names as labels,
+    ActiveMigration, AtomicFunction, AtomicFunctionStatus, FunctionMigration, FunctionPhase, LastMigration,
+    LinkState, MigratableReason, MigrationCounts, MigrationPhase, MigrationResult, MigrationStrategy,
+    SubFunctionStatus, names as labels,
 };
 use anf_sidecar::control::{Direction, Role, Status};
 use k8s_openapi::api::core::v1::Pod;
@@ -37,7 +38,11 @@ pub async fn update(observed: &Observed<'_>, validated: &Validated, cx: &Context
     let now = Timestamp::now();
     let old = observed.function.status.clone().unwrap_or_default();
     let new = assess(observed, validated, &old, now);
-    cx.metrics.function(&observed.id.namespace, &observed.id.name, conditions::is_true(&new.conditions, condition::READY));
+    cx.metrics.function(
+        &observed.id.namespace,
+        &observed.id.name,
+        conditions::is_true(&new.conditions, condition::READY),
+    );
     let under_way = observed.migrations.iter().map(phase).filter(|phase| !phase.is_over()).collect();
     cx.metrics.active(&observed.id.namespace, &observed.id.name, under_way);
     if !worth_writing(observed.function, &old, &new, now) {
@@ -141,7 +146,9 @@ fn sub_function(observed: &Observed<'_>, part: &Part, old: &AtomicFunctionStatus
         name: part.name().to_owned(),
         pod: pod.map(ResourceExt::name_any),
         node: pod.and_then(pods::node).map(str::to_owned),
-        epoch: number(observed.last_epoch(part.name())).filter(|epoch| *epoch > 0),
+        epoch: number(observed.last_epoch(part.name()))
+            .filter(|epoch| *epoch > 0)
+            .max(before.and_then(|sub| sub.epoch)),
         ready: obstacle.is_none(),
         elements: answer.map_or(before.and_then(|sub| sub.elements), |status| Some(status.elements.into())),
         flows: answer.and_then(|status| number(status.flows)),
@@ -153,7 +160,12 @@ fn sub_function(observed: &Observed<'_>, part: &Part, old: &AtomicFunctionStatus
 }
 
 /// What keeps a sub-function from forwarding; nothing if it does.
-fn obstacle(observed: &Observed<'_>, part: &Part, pod: Option<&Pod>, answer: Option<&Status>) -> Option<String> {
+fn obstacle(
+    observed: &Observed<'_>,
+    part: &Part,
+    pod: Option<&Pod>,
+    answer: Option<&Status>,
+) -> Option<String> {
     let Some(pod) = pod else { return Some("has no pod yet".into()) };
     let name = pod.name_any();
     let Some(status) = answer else {
@@ -170,9 +182,14 @@ fn obstacle(observed: &Observed<'_>, part: &Part, pod: Option<&Pod>, answer: Opt
         Role::Standby => return Some(format!("pod {name}: waits, as another pod owns the sub-function")),
     }
     // While a neighbour moves, links are dialled anew; that is no outage.
-    let moving = observed.migrations.iter().any(|m| phase(m) > MigrationPhase::Pending && !phase(m).is_over());
-    let broken: Vec<&str> =
-        status.links.iter().filter(|link| !link.connected && !moving).map(|link| link.peer.as_str()).collect();
+    let moving =
+        observed.migrations.iter().any(|m| phase(m) > MigrationPhase::Pending && !phase(m).is_over());
+    let broken: Vec<&str> = status
+        .links
+        .iter()
+        .filter(|link| !link.connected && !moving)
+        .map(|link| link.peer.as_str())
+        .collect();
     (!broken.is_empty() && part.name() == status.sub_function)
         .then(|| format!("pod {name}: is not connected to {}", broken.join(", ")))
 }
@@ -195,7 +212,8 @@ fn migratable(
         return MigratableReason::StateStoreDown;
     }
     let demand = Demand { placement: part.placement.as_ref(), selector: None };
-    let elsewhere = |node: &&k8s_openapi::api::core::v1::Node| pods::node(pod) != Some(node.name_any().as_str());
+    let elsewhere =
+        |node: &&k8s_openapi::api::core::v1::Node| pods::node(pod) != Some(node.name_any().as_str());
     if observed.nodes.iter().filter(elsewhere).all(|node| nodes::objection(node, demand).is_some()) {
         return MigratableReason::NoEligibleNode;
     }
@@ -301,7 +319,11 @@ fn set_conditions(
         .filter_map(|sub| Some(format!("{}: {}", sub.name, sub.message.as_ref()?)))
         .collect();
     let complete = missing.is_empty() && !status.sub_functions.is_empty();
-    let shown = if status.sub_functions.is_empty() { "there is no valid graph yet".into() } else { missing.join("\n") };
+    let shown = if status.sub_functions.is_empty() {
+        "there is no valid graph yet".into()
+    } else {
+        missing.join("\n")
+    };
     match complete {
         true => set(condition::READY, Is::True, "AllForwarding", "every sub-function is owned and forwards"),
         false => set(condition::READY, Is::False, "NotForwarding", &shown),
@@ -327,10 +349,17 @@ fn set_conditions(
 }
 
 /// Sub-functions that were up and are not, or whose container fails.
-fn degraded(status: &AtomicFunctionStatus, observed: &Observed<'_>, old: &AtomicFunctionStatus) -> Vec<String> {
+fn degraded(
+    status: &AtomicFunctionStatus,
+    observed: &Observed<'_>,
+    old: &AtomicFunctionStatus,
+) -> Vec<String> {
     let down = status.sub_functions.iter().filter(|sub| !sub.ready).filter(|sub| {
         let was_up = old.sub_functions.iter().any(|before| before.name == sub.name && before.epoch.is_some());
-        let fails = observed.pods.iter().any(|pod| sub.pod.as_deref() == Some(&pod.name_any()) && pods::trouble(pod).is_some());
+        let fails = observed
+            .pods
+            .iter()
+            .any(|pod| sub.pod.as_deref() == Some(&pod.name_any()) && pods::trouble(pod).is_some());
         was_up || fails
     });
     down.map(|sub| format!("{}: {}", sub.name, sub.message.as_deref().unwrap_or("is not ready"))).collect()
@@ -347,7 +376,9 @@ fn can_migrate(subs: &[SubFunctionStatus]) -> (Is, &'static str, String) {
         .filter_map(|sub| Some(format!("{}: {}", sub.name, sub.reason?.as_str())))
         .collect::<Vec<_>>()
         .join(", ");
-    let Some(first) = subs.first() else { return (Is::Unknown, "NotReady", "there is no valid graph yet".into()) };
+    let Some(first) = subs.first() else {
+        return (Is::Unknown, "NotReady", "there is no valid graph yet".into());
+    };
     if movable.is_empty() {
         return (Is::False, first.reason.map_or("NotReady", MigratableReason::as_str), text);
     }
@@ -363,11 +394,14 @@ fn store(observed: &Observed<'_>) -> (Is, &'static str, String) {
         .iter()
         .filter_map(|(pod, answer)| Some((pod, answer.as_ref().ok()?.store.reachable)))
         .collect();
-    let without: Vec<&str> = told.iter().filter(|(_, reachable)| !reachable).map(|(pod, _)| pod.as_str()).collect();
+    let without: Vec<&str> =
+        told.iter().filter(|(_, reachable)| !reachable).map(|(pod, _)| pod.as_str()).collect();
     match (told.is_empty(), without.is_empty()) {
         (true, _) => (Is::Unknown, "NotAsked", "no sidecar answers yet".into()),
         (false, true) => (Is::True, "Reachable", String::new()),
-        (false, false) => (Is::False, "Unreachable", format!("the store is not reached from {}", without.join(", "))),
+        (false, false) => {
+            (Is::False, "Unreachable", format!("the store is not reached from {}", without.join(", ")))
+        }
     }
 }
 
@@ -377,7 +411,8 @@ fn summary(
     validated: &Validated,
 ) -> (Option<FunctionPhase>, Option<String>) {
     let first = |text: String| text.lines().next().map(str::to_owned);
-    let waits = status.sub_functions.iter().find_map(|sub| Some(format!("{}: {}", sub.name, sub.message.as_ref()?)));
+    let waits =
+        status.sub_functions.iter().find_map(|sub| Some(format!("{}: {}", sub.name, sub.message.as_ref()?)));
     let is = |type_| conditions::is_true(&status.conditions, type_);
     let phase = if observed.function.spec.paused {
         FunctionPhase::Paused
@@ -436,7 +471,8 @@ pub fn news(old: &AtomicFunctionStatus, new: &AtomicFunctionStatus) -> Vec<News>
             news.push(News { kind: Kind::Warning, reason: "SubFunctionUnhealthy", note });
         }
     }
-    let status = |of| find(of, condition::STATE_STORE_REACHABLE).map(|(status, _)| status).unwrap_or_default();
+    let status =
+        |of| find(of, condition::STATE_STORE_REACHABLE).map(|(status, _)| status).unwrap_or_default();
     match (status(old).as_str(), status(new).as_str()) {
         ("True", "False") => {
             let note = "flows are served from memory; nothing can be moved until the store is back".into();
@@ -455,3 +491,6 @@ pub fn news(old: &AtomicFunctionStatus, new: &AtomicFunctionStatus) -> Vec<News>
 fn number(value: u64) -> Option<i64> {
     i64::try_from(value).ok()
 }
+
+#[cfg(test)]
+mod tests;

@@ -33,7 +33,8 @@ impl Part {
 
     /// A part with the spec's settings for it.
     pub fn new(manifest: Manifest, spec: &AtomicFunctionSpec) -> Self {
-        let own: Option<&SubFunction> = spec.sub_functions.iter().find(|sub| sub.name == manifest.sub_function);
+        let own: Option<&SubFunction> =
+            spec.sub_functions.iter().find(|sub| sub.name == manifest.sub_function);
         Self {
             manifest,
             resources: own.and_then(|sub| sub.resources.clone()),
@@ -65,11 +66,16 @@ pub fn validate(observed: &Observed<'_>, default_store: &str) -> Validated {
 }
 
 /// One manifest for each sub-function of a spec.
-fn manifests(id: &Identity, spec: &AtomicFunctionSpec, default_store: &str) -> Result<Vec<Manifest>, Rejection> {
+fn manifests(
+    id: &Identity,
+    spec: &AtomicFunctionSpec,
+    default_store: &str,
+) -> Result<Vec<Manifest>, Rejection> {
     let store = store(spec, default_store)?;
     let cut = graph::compile(spec)?;
     let ports: Vec<ManifestPort> = spec.ports.iter().filter_map(port).collect();
-    let function = FunctionRef { namespace: id.namespace.clone(), name: id.name.clone(), uid: id.uid.clone() };
+    let function =
+        FunctionRef { namespace: id.namespace.clone(), name: id.name.clone(), uid: id.uid.clone() };
     let manifests = cut.parts.iter().map(|part| {
         Manifest::from_cut(function.clone(), &cut, &part.name, &ports, store.clone())
             .map_err(|error| Rejection { reason: "InvalidCut", messages: vec![error.to_string()] })
@@ -108,3 +114,6 @@ fn port(port: &Port) -> Option<ManifestPort> {
     };
     Some(ManifestPort { name: port.name.clone(), binding })
 }
+
+#[cfg(test)]
+mod tests;

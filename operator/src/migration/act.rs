@@ -22,7 +22,12 @@ const WATCH_MS: u32 = 500;
 ///
 /// # Errors
 /// If the API server refuses or cannot be reached.
-pub async fn act(id: &Identity, observed: &Observed<'_>, decision: Decision, cx: &Context) -> Result<Decision> {
+pub async fn act(
+    id: &Identity,
+    observed: &Observed<'_>,
+    decision: Decision,
+    cx: &Context,
+) -> Result<Decision> {
     let Some(case) = &observed.case else { return Ok(decision) };
     let view = &observed.view;
     let pods: Api<Pod> = Api::namespaced(cx.clients.direct.clone(), &id.namespace);
@@ -32,7 +37,8 @@ pub async fn act(id: &Identity, observed: &Observed<'_>, decision: Decision, cx:
             Act::CreateTarget => {
                 let pod = target(id, case, view, cx);
                 apply::create(&pods, &pod).await?;
-                let made = decision.target.get_or_insert_with(|| view.status.target.clone().unwrap_or_default());
+                let made =
+                    decision.target.get_or_insert_with(|| view.status.target.clone().unwrap_or_default());
                 made.pod = pod.metadata.name;
             }
             Act::StartHandover { deadline_ms } => {
@@ -51,7 +57,8 @@ pub async fn act(id: &Identity, observed: &Observed<'_>, decision: Decision, cx:
 
 fn target(id: &Identity, case: &Case, view: &View<'_>, cx: &Context) -> Pod {
     let image = Image::of(&cx.settings);
-    let family = Family { id: &case.function, owner: &case.owner, co_location: case.co_location, image: &image };
+    let family =
+        Family { id: &case.function, owner: &case.owner, co_location: case.co_location, image: &image };
     let node = view.status.target.as_ref().and_then(|target| target.node.as_deref());
     let source = view.status.source.as_ref().and_then(|source| source.node.as_deref()).unwrap_or_default();
     let purpose = Purpose::Target {
@@ -108,7 +115,9 @@ async fn promote(view: &View<'_>, pods: &Api<Pod>) -> Result<()> {
 }
 
 async fn delete_target(decision: &Decision, view: &View<'_>, pods: &Api<Pod>) -> Result<()> {
-    let Some(target) = view.status.target.as_ref().and_then(|target| target.pod.as_deref()) else { return Ok(()) };
+    let Some(target) = view.status.target.as_ref().and_then(|target| target.pod.as_deref()) else {
+        return Ok(());
+    };
     if !decision.acts.contains(&Act::DeleteTarget) {
         return Ok(());
     }

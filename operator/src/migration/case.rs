@@ -51,17 +51,23 @@ pub enum Found {
 pub async fn load(namespace: &str, function: &str, sub_function: &str, cx: &Context) -> Result<Found> {
     let client = cx.clients.direct.clone();
     let functions: Api<AtomicFunction> = Api::namespaced(client.clone(), namespace);
-    let found = functions.get_opt(function).await.tried(|| format!("read AtomicFunction {namespace}/{function}"))?;
+    let found =
+        functions.get_opt(function).await.tried(|| format!("read AtomicFunction {namespace}/{function}"))?;
     let Some(found) = found.filter(|function| function.metadata.deletion_timestamp.is_none()) else {
         return Ok(Found::NoFunction);
     };
     let name = names::config_map(function, sub_function);
     let config_maps: Api<ConfigMap> = Api::namespaced(client, namespace);
-    let config_map = config_maps.get_opt(&name).await.tried(|| format!("read ConfigMap {namespace}/{name}"))?;
+    let config_map =
+        config_maps.get_opt(&name).await.tried(|| format!("read ConfigMap {namespace}/{name}"))?;
     let text = config_map.and_then(|map| map.data).and_then(|mut data| data.remove(MANIFEST_KEY));
     let Some(manifest) = text.and_then(|text| serde_json::from_str::<Manifest>(&text).ok()) else {
-        let known: Vec<String> =
-            found.status.iter().flat_map(|status| &status.sub_functions).map(|sub| sub.name.clone()).collect();
+        let known: Vec<String> = found
+            .status
+            .iter()
+            .flat_map(|status| &status.sub_functions)
+            .map(|sub| sub.name.clone())
+            .collect();
         let not_built = known.is_empty() || known.iter().any(|name| name == sub_function);
         return Ok(if not_built { Found::NotBuilt } else { Found::NoSubFunction(known) });
     };

@@ -119,7 +119,8 @@ mod tests {
 
     #[test]
     fn with_no_node_left_each_is_explained() {
-        let refusal = choose(&to(None), None, "w1", &[node("w1", false), node("w3", true)]).expect_err("none");
+        let refusal =
+            choose(&to(None), None, "w1", &[node("w1", false), node("w3", true)]).expect_err("none");
         assert_eq!(refusal.reason, "NoEligibleNode");
         assert!(refusal.message.contains("w1 runs it now; w3 is cordoned"), "{}", refusal.message);
     }

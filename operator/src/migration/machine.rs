@@ -216,7 +216,9 @@ pub fn decide(view: &View<'_>) -> Decision {
         MigrationPhase::Preparing => preparing(view),
         MigrationPhase::Syncing | MigrationPhase::CuttingOver => under_way(view),
         MigrationPhase::Finishing => finishing(view),
-        over @ (MigrationPhase::Succeeded | MigrationPhase::Failed | MigrationPhase::Aborted) => Decision::to(over),
+        over @ (MigrationPhase::Succeeded | MigrationPhase::Failed | MigrationPhase::Aborted) => {
+            Decision::to(over)
+        }
     }
 }
 
@@ -226,7 +228,8 @@ impl View<'_> {
     }
 
     fn since(&self, phase: MigrationPhase) -> Option<Duration> {
-        let begun = self.status.phase_transitions.iter().rev().find(|transition| transition.phase == phase)?;
+        let begun =
+            self.status.phase_transitions.iter().rev().find(|transition| transition.phase == phase)?;
         Duration::try_from(self.now.duration_since(begun.at.0)).ok()
     }
 
@@ -310,24 +313,34 @@ fn pending(view: &View<'_>) -> Decision {
     let function = &view.spec.function_name;
     let (pinned_by, movable) = match &view.setting {
         Setting::NoFunction => {
-            return view.end("FunctionNotFound", format!("there is no AtomicFunction \"{function}\" in this namespace"));
+            return view.end(
+                "FunctionNotFound",
+                format!("there is no AtomicFunction \"{function}\" in this namespace"),
+            );
         }
         Setting::NoSubFunction(known) => {
             let text = format!("{function} has no sub-function \"{sub}\"; it has: {}", known.join(", "));
             return view.end("SubFunctionNotFound", text);
         }
-        Setting::NotBuilt => return not_yet(view, "FunctionNotReady", format!("{function} was not built yet")),
+        Setting::NotBuilt => {
+            return not_yet(view, "FunctionNotReady", format!("{function} was not built yet"));
+        }
         Setting::Known { pinned_by, movable, .. } => (pinned_by, *movable),
     };
     if !movable {
         return view.end("StrategyNone", format!("{sub} has the migration strategy None"));
     }
     if let Some(port) = pinned_by {
-        let text = format!("{sub} owns the port \"{port}\" and cannot leave its node; move another sub-function");
+        let text =
+            format!("{sub} owns the port \"{port}\" and cannot leave its node; move another sub-function");
         return view.end("PinnedByPort", text);
     }
     if let Some(ahead) = view.ahead.as_ref().filter(|_| !view.spec.plan) {
-        return Decision::wait(Pending, "Queued", format!("waits for {ahead}; one move of {function} at a time"));
+        return Decision::wait(
+            Pending,
+            "Queued",
+            format!("waits for {ahead}; one move of {function} at a time"),
+        );
     }
     let Some(source) = &view.source else {
         return not_yet(view, "SourceNotReady", format!("no pod owns {sub} now"));
@@ -370,8 +383,11 @@ fn scheduling(view: &View<'_>) -> Decision {
     }
     let Some(target) = &view.target else {
         return match view.target_pod() {
-            None => Decision::wait(Scheduling, "CreatingTarget", "the target pod is being made").with(Act::CreateTarget),
-            Some(pod) => view.end("TargetLost", format!("the target pod {pod} was deleted before it had a node")),
+            None => Decision::wait(Scheduling, "CreatingTarget", "the target pod is being made")
+                .with(Act::CreateTarget),
+            Some(pod) => {
+                view.end("TargetLost", format!("the target pod {pod} was deleted before it had a node"))
+            }
         };
     };
     if target.leaving {
@@ -412,7 +428,10 @@ fn preparing(view: &View<'_>) -> Decision {
         return view.end("TargetLost", format!("the target pod {pod} was lost before it was ready"));
     };
     if view.source_lost() {
-        return view.end("SourceLost", "the source pod was lost before the handover began; the function heals by itself");
+        return view.end(
+            "SourceLost",
+            "the source pod was lost before the handover began; the function heals by itself",
+        );
     }
     let late = view.in_phase() > view.deadline() / 2 || view.remaining().is_zero();
     if target.ready {
@@ -455,14 +474,17 @@ fn under_way(view: &View<'_>) -> Decision {
         return Decision::wait(phase, "TargetLost", text).with(Act::AbortHandover);
     }
     if view.spec.abort && source != Some(Phase::Sealed) {
-        return Decision::wait(phase, "Aborting", "the source is asked to call it off").with(Act::AbortHandover);
+        return Decision::wait(phase, "Aborting", "the source is asked to call it off")
+            .with(Act::AbortHandover);
     }
     if view.remaining().is_zero() {
         return overdue(view, phase);
     }
     match &view.on_source {
         Told::Silent(cause) => Decision::wait(phase, "SourceUnreachable", cause.clone()),
-        Told::Unknown => view.end("HandoverForgotten", "the source was restarted and knows nothing of the handover"),
+        Told::Unknown => {
+            view.end("HandoverForgotten", "the source was restarted and knows nothing of the handover")
+        }
         Told::Nothing | Told::Status(_) => Decision::to(phase),
     }
 }
@@ -473,7 +495,8 @@ fn source_aborted(view: &View<'_>) -> Decision {
     let message = message.unwrap_or_else(|| "the source called the handover off".into());
     if view.target_lost() {
         let pod = view.target_pod().unwrap_or_default();
-        return view.end("TargetLost", format!("the target pod {pod} was lost before the commit ({message})"));
+        return view
+            .end("TargetLost", format!("the target pod {pod} was lost before the commit ({message})"));
     }
     view.end(reason.as_deref().unwrap_or("HandoverAborted"), message)
 }
@@ -485,7 +508,11 @@ fn source_lost(view: &View<'_>) -> Decision {
         let text = "the source pod was lost during the handover; the function heals by itself, with a gap";
         return view.end("SourceLost", text);
     }
-    Decision::wait(view.phase(), "SourceLost", "the source pod is gone; the target is given time to take over")
+    Decision::wait(
+        view.phase(),
+        "SourceLost",
+        "the source pod is gone; the target is given time to take over",
+    )
 }
 
 fn overdue(view: &View<'_>, phase: MigrationPhase) -> Decision {
@@ -494,7 +521,8 @@ fn overdue(view: &View<'_>, phase: MigrationPhase) -> Decision {
     if matches!(view.on_source, Told::Silent(_)) && total > view.deadline() * 2 {
         return view.end("SourceUnreachable", format!("{text}, and the source does not answer"));
     }
-    Decision::wait(phase, "DeadlineExceeded", format!("{text}; the source is asked to go on")).with(Act::AbortHandover)
+    Decision::wait(phase, "DeadlineExceeded", format!("{text}; the source is asked to go on"))
+        .with(Act::AbortHandover)
 }
 
 /// T owns. The rest is bookkeeping, which never turns a move that happened into a failure.
@@ -503,12 +531,17 @@ fn finishing(view: &View<'_>) -> Decision {
     let target = Endpoint {
         node: view.target.as_ref().and_then(|target| target.node.clone()),
         pod: view.target_pod().map(str::to_owned),
-        epoch: view.target.as_ref().and_then(|target| i64::try_from(target.epoch).ok()).filter(|epoch| *epoch > 0),
+        epoch: view
+            .target
+            .as_ref()
+            .and_then(|target| i64::try_from(target.epoch).ok())
+            .filter(|epoch| *epoch > 0),
     };
     if view.report().is_some() || view.in_phase() > REPORT {
         return Decision::to(Succeeded).target(target).with(Act::Promote);
     }
-    Decision::wait(Finishing, "WaitingForReport", "the target owns; the neighbours' report is outstanding").target(target)
+    Decision::wait(Finishing, "WaitingForReport", "the target owns; the neighbours' report is outstanding")
+        .target(target)
 }
 
 /// The answer of the source to [`Act::StartHandover`].

@@ -114,7 +114,9 @@ async fn stages(migration: &FunctionMigration, cx: &Context) -> Result<Action> {
     drop(admission);
     Ok(match status.phase.unwrap_or_default() {
         phase if phase.is_over() => Action::requeue(Duration::ZERO),
-        MigrationPhase::Pending | MigrationPhase::Scheduling | MigrationPhase::Preparing => Action::requeue(SLOW),
+        MigrationPhase::Pending | MigrationPhase::Scheduling | MigrationPhase::Preparing => {
+            Action::requeue(SLOW)
+        }
         _ => Action::requeue(FAST),
     })
 }

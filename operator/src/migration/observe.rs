@@ -31,7 +31,11 @@ pub struct Observed<'a> {
 ///
 /// # Errors
 /// If the API server refuses or cannot be reached.
-pub async fn observe<'a>(id: &'a Identity, migration: &'a FunctionMigration, cx: &Context) -> Result<Observed<'a>> {
+pub async fn observe<'a>(
+    id: &'a Identity,
+    migration: &'a FunctionMigration,
+    cx: &Context,
+) -> Result<Observed<'a>> {
     let status = migration.status.clone().unwrap_or_default();
     let phase = status.phase.unwrap_or_default();
     let sub_function = migration.spec.sub_function.as_deref().unwrap_or_default();
@@ -70,8 +74,10 @@ pub async fn observe<'a>(id: &'a Identity, migration: &'a FunctionMigration, cx:
             OptionFuture::from(source.map(|pod| look(pod, &case.token, &id.uid, handing_over))),
             OptionFuture::from(target.map(|pod| look(pod, &case.token, &id.uid, handing_over))),
         );
-        (view.source, view.on_source) = source.map_or((None, Told::Nothing), |(runner, told)| (Some(runner), told));
-        (view.target, view.on_target) = target.map_or((None, Told::Nothing), |(runner, told)| (Some(runner), told));
+        (view.source, view.on_source) =
+            source.map_or((None, Told::Nothing), |(runner, told)| (Some(runner), told));
+        (view.target, view.on_target) =
+            target.map_or((None, Told::Nothing), |(runner, told)| (Some(runner), told));
     }
     Ok(Observed { view, case: Some(Arc::from(case)) })
 }
@@ -118,7 +124,8 @@ async fn list_pods(case: &Case, sub_function: &str, cx: &Context) -> Result<Vec<
         labels::LABEL_SUB_FUNCTION
     );
     let found = pods.list(&ListParams::default().labels(&selector)).await;
-    let mut found = found.tried(|| format!("list pods of {}/{}", case.function.namespace, case.function.name))?.items;
+    let mut found =
+        found.tried(|| format!("list pods of {}/{}", case.function.namespace, case.function.name))?.items;
     found.retain(|pod| pod.owner_references().iter().any(|owner| owner.uid == case.function.uid));
     Ok(found)
 }
@@ -129,11 +136,14 @@ async fn ahead(id: &Identity, migration: &FunctionMigration, cx: &Context) -> Re
     let ours = ListParams::default().fields(&format!("spec.functionName={}", migration.spec.function_name));
     let all = api.list(&ours).await.tried(|| format!("list migrations in {}", id.namespace))?.items;
     let rank = |m: &FunctionMigration| (m.creation_timestamp(), m.name_any());
-    let blocking = all.iter().filter(|other| other.name_any() != id.name && !other.spec.plan).filter(|other| {
-        let phase = other.status.as_ref().and_then(|status| status.phase).unwrap_or_default();
-        let whole_function = other.spec.sub_function.as_deref().unwrap_or_default().is_empty();
-        !phase.is_over() && !whole_function && (phase > MigrationPhase::Pending || rank(other) < rank(migration))
-    });
+    let blocking =
+        all.iter().filter(|other| other.name_any() != id.name && !other.spec.plan).filter(|other| {
+            let phase = other.status.as_ref().and_then(|status| status.phase).unwrap_or_default();
+            let whole_function = other.spec.sub_function.as_deref().unwrap_or_default().is_empty();
+            !phase.is_over()
+                && !whole_function
+                && (phase > MigrationPhase::Pending || rank(other) < rank(migration))
+        });
     Ok(blocking.min_by_key(|other| rank(other)).map(ResourceExt::name_any))
 }
 
@@ -141,7 +151,9 @@ async fn ahead(id: &Identity, migration: &FunctionMigration, cx: &Context) -> Re
 async fn owner(pods: &[Pod], token: &str) -> Option<Runner> {
     let looks = join_all(pods.iter().map(|pod| look(pod, token, "", false))).await;
     let runners = looks.into_iter().map(|(runner, _)| runner);
-    runners.filter(|runner| runner.role == Some(Role::Owner) && !runner.leaving).max_by_key(|runner| runner.epoch)
+    runners
+        .filter(|runner| runner.role == Some(Role::Owner) && !runner.leaving)
+        .max_by_key(|runner| runner.epoch)
 }
 
 /// One pod, and what its sidecar says of itself and of the handover.

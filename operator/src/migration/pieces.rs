@@ -4,7 +4,7 @@
 
 use anf_crds::{
     AtomicFunction, AtomicFunctionStatus, Downtime, Failure, FunctionMigration, FunctionMigrationSpec,
-    FunctionMigrationStatus, MigrationPhase, MigratableReason, PhaseTransition, PieceStatus, names as labels,
+    FunctionMigrationStatus, MigratableReason, MigrationPhase, PhaseTransition, PieceStatus, names as labels,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
 use k8s_openapi::jiff::Timestamp;
@@ -25,7 +25,8 @@ pub async fn advance(id: &Identity, migration: &FunctionMigration, cx: &Context)
     let client = cx.clients.direct.clone();
     let name = &migration.spec.function_name;
     let functions: Api<AtomicFunction> = Api::namespaced(client.clone(), &id.namespace);
-    let function = functions.get_opt(name).await.tried(|| format!("read AtomicFunction {}/{name}", id.namespace))?;
+    let function =
+        functions.get_opt(name).await.tried(|| format!("read AtomicFunction {}/{name}", id.namespace))?;
     let api: Api<FunctionMigration> = Api::namespaced(client, &id.namespace);
     let ours = ListParams::default().labels(&format!("{}={}", labels::LABEL_PARENT, label(id)));
     let children = api.list(&ours).await.tried(|| format!("list the pieces of {}", id.name))?.items;
@@ -58,7 +59,10 @@ async fn tell(migration: &FunctionMigration, new: &FunctionMigrationStatus, cx: 
     let message = new.message.clone().unwrap_or_default();
     match new.phase.unwrap_or_default() {
         MigrationPhase::Succeeded => {
-            let moved = new.pieces.iter().filter(|piece| piece.phase == MigrationPhase::Succeeded && piece.migration.is_some());
+            let moved = new
+                .pieces
+                .iter()
+                .filter(|piece| piece.phase == MigrationPhase::Succeeded && piece.migration.is_some());
             let note = format!("{} sub-functions moved", moved.count());
             cx.events.normal(&about, None, "MigrationSucceeded", &note).await;
         }
@@ -75,7 +79,11 @@ fn label(id: &Identity) -> String {
 fn child(id: &Identity, parent: &FunctionMigration, sub_function: &str) -> FunctionMigration {
     let mut child = FunctionMigration::new(
         &format!("{}-{sub_function}", id.name),
-        FunctionMigrationSpec { sub_function: Some(sub_function.to_owned()), abort: false, ..parent.spec.clone() },
+        FunctionMigrationSpec {
+            sub_function: Some(sub_function.to_owned()),
+            abort: false,
+            ..parent.spec.clone()
+        },
     );
     child.metadata = ObjectMeta {
         labels: Some([(labels::LABEL_PARENT.to_owned(), label(id))].into()),
@@ -96,7 +104,11 @@ struct Step {
 }
 
 /// Decides. Pure.
-fn next(migration: &FunctionMigration, function: Option<&AtomicFunctionStatus>, children: &[FunctionMigration]) -> Step {
+fn next(
+    migration: &FunctionMigration,
+    function: Option<&AtomicFunctionStatus>,
+    children: &[FunctionMigration],
+) -> Step {
     let end = |phase, pieces, reason: &str, message: String| Step {
         phase,
         pieces,
@@ -104,37 +116,58 @@ fn next(migration: &FunctionMigration, function: Option<&AtomicFunctionStatus>, 
         abort: None,
         failure: Some((reason.to_owned(), message)),
     };
-    let known = migration.status.as_ref().map(|status| status.pieces.clone()).filter(|pieces| !pieces.is_empty());
+    let known =
+        migration.status.as_ref().map(|status| status.pieces.clone()).filter(|pieces| !pieces.is_empty());
     let Some(mut pieces) = known.or_else(|| function.map(|function| plan(migration, function))) else {
-        let text = format!("there is no AtomicFunction \"{}\" in this namespace", migration.spec.function_name);
+        let text =
+            format!("there is no AtomicFunction \"{}\" in this namespace", migration.spec.function_name);
         return end(MigrationPhase::Failed, Vec::new(), "FunctionNotFound", text);
     };
     for piece in pieces.iter_mut().filter(|piece| piece.message.is_none()) {
-        let child = children.iter().find(|child| child.spec.sub_function.as_deref() == Some(&piece.sub_function));
+        let child =
+            children.iter().find(|child| child.spec.sub_function.as_deref() == Some(&piece.sub_function));
         if let Some(child) = child {
             piece.migration = Some(child.name_any());
             piece.phase = child.status.as_ref().and_then(|status| status.phase).unwrap_or_default();
         }
     }
     if pieces.iter().all(|piece| piece.message.is_some()) {
-        let reasons: Vec<String> =
-            pieces.iter().filter_map(|p| Some(format!("{}: {}", p.sub_function, p.message.as_ref()?))).collect();
-        return end(MigrationPhase::Failed, pieces, "NothingToMove", format!("no sub-function can be moved: {}", reasons.join(", ")));
+        let reasons: Vec<String> = pieces
+            .iter()
+            .filter_map(|p| Some(format!("{}: {}", p.sub_function, p.message.as_ref()?)))
+            .collect();
+        return end(
+            MigrationPhase::Failed,
+            pieces,
+            "NothingToMove",
+            format!("no sub-function can be moved: {}", reasons.join(", ")),
+        );
     }
-    let failed = pieces.iter().find(|piece| matches!(piece.phase, MigrationPhase::Failed | MigrationPhase::Aborted));
+    let failed =
+        pieces.iter().find(|piece| matches!(piece.phase, MigrationPhase::Failed | MigrationPhase::Aborted));
     if let Some(failed) = failed {
         let phase = if migration.spec.abort { MigrationPhase::Aborted } else { MigrationPhase::Failed };
-        let text = format!("{} did not move; see {}", failed.sub_function, failed.migration.as_deref().unwrap_or_default());
+        let text = format!(
+            "{} did not move; see {}",
+            failed.sub_function,
+            failed.migration.as_deref().unwrap_or_default()
+        );
         return end(phase, pieces, "PieceFailed", text);
     }
     let Some(current) = pieces.iter().find(|piece| !piece.phase.is_over()).cloned() else {
         return Step { phase: MigrationPhase::Succeeded, pieces, begin: None, abort: None, failure: None };
     };
     match (&current.migration, migration.spec.abort) {
-        (None, true) => end(MigrationPhase::Aborted, pieces, "AbortedByUser", "called off between two pieces".into()),
-        (Some(child), true) => {
-            Step { phase: MigrationPhase::Syncing, pieces, begin: None, abort: Some(child.clone()), failure: None }
+        (None, true) => {
+            end(MigrationPhase::Aborted, pieces, "AbortedByUser", "called off between two pieces".into())
         }
+        (Some(child), true) => Step {
+            phase: MigrationPhase::Syncing,
+            pieces,
+            begin: None,
+            abort: Some(child.clone()),
+            failure: None,
+        },
         (begun, false) => {
             let begin = begun.is_none().then_some(current.sub_function);
             Step { phase: MigrationPhase::Syncing, pieces, begin, abort: None, failure: None }
@@ -149,7 +182,9 @@ fn plan(migration: &FunctionMigration, function: &AtomicFunctionStatus) -> Vec<P
             Some(reason @ (MigratableReason::PinnedByPort | MigratableReason::StrategyNone)) => {
                 Some(reason.as_str().to_owned())
             }
-            _ if sub.node.is_some() && sub.node == migration.spec.target_node => Some("runs there already".to_owned()),
+            _ if sub.node.is_some() && sub.node == migration.spec.target_node => {
+                Some("runs there already".to_owned())
+            }
             _ => None,
         };
         let phase = if message.is_some() { MigrationPhase::Succeeded } else { MigrationPhase::Pending };
@@ -173,7 +208,11 @@ fn next_status(
     status.pieces = step.pieces.clone();
     (status.reason, status.message) = step.failure.clone().unzip();
     status.failure = step.failure.clone().map(|(reason, message)| Failure { reason, message, phase: was });
-    status.target = migration.spec.target_node.clone().map(|node| anf_crds::Endpoint { node: Some(node), ..Default::default() });
+    status.target = migration
+        .spec
+        .target_node
+        .clone()
+        .map(|node| anf_crds::Endpoint { node: Some(node), ..Default::default() });
     let done = children.iter().filter_map(|child| child.status.as_ref());
     status.flows_moved = done.clone().filter_map(|child| child.flows_moved).reduce(|a, b| a + b);
     // The longest gap of all, since pieces move one after the other.
@@ -185,7 +224,9 @@ fn next_status(
     let reason = status.reason.clone().unwrap_or_else(|| step.phase.as_str().to_owned());
     let message = status.message.clone().unwrap_or_default();
     let generation = migration.metadata.generation;
-    let mut set = |type_: &str, is: Is| conditions::set(&mut status.conditions, type_, is, &reason, &message, generation, now);
+    let mut set = |type_: &str, is: Is| {
+        conditions::set(&mut status.conditions, type_, is, &reason, &message, generation, now)
+    };
     set(labels::migration_condition::COMPLETE, complete.into());
     if step.phase.is_over() {
         set(labels::migration_condition::FAILED, (!complete).into());
@@ -233,7 +274,8 @@ mod tests {
         assert_eq!(step.begin, None);
         let step = next(&whole(false), Some(&function()), &[piece("nat", "Succeeded")]);
         assert_eq!(step.begin.as_deref(), Some("stats"));
-        let step = next(&whole(false), Some(&function()), &[piece("nat", "Succeeded"), piece("stats", "Succeeded")]);
+        let step =
+            next(&whole(false), Some(&function()), &[piece("nat", "Succeeded"), piece("stats", "Succeeded")]);
         assert_eq!(step.phase, MigrationPhase::Succeeded);
     }
 

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use anf_crds::names::{self as labels, migration_condition as condition};
 use anf_crds::{
-    Breakdown, Downtime, FunctionMigration, FunctionMigrationStatus, MigrationPhase, Packets, PhaseTransition, Progress,
+    Breakdown, Downtime, FunctionMigration, FunctionMigrationStatus, MigrationPhase, Packets,
+    PhaseTransition, Progress,
 };
 use anf_sidecar::control::{self, HandoverStatus};
 use k8s_openapi::api::core::v1::ObjectReference;
@@ -95,7 +96,12 @@ pub async fn write(id: &Identity, status: &FunctionMigrationStatus, cx: &Context
 }
 
 /// Makes the function the owner of the record, so that it goes when the function goes.
-async fn adopt(id: &Identity, migration: &FunctionMigration, case: &super::case::Case, cx: &Context) -> Result<()> {
+async fn adopt(
+    id: &Identity,
+    migration: &FunctionMigration,
+    case: &super::case::Case,
+    cx: &Context,
+) -> Result<()> {
     let owners = migration.metadata.owner_references.clone().unwrap_or_default();
     if owners.iter().any(|owner| owner.uid == case.function.uid) {
         return Ok(());
@@ -129,7 +135,9 @@ pub fn next_status(view: &View<'_>, decision: &Decision) -> FunctionMigrationSta
     let mut status = view.status.clone();
     let (from, to) = (status.phase, decision.phase);
     let now = MicroTime(view.now);
-    for phase in passed(from, to, status.reason.as_deref() == Some("Queued") && decision_leaves_queue(decision)) {
+    for phase in
+        passed(from, to, status.reason.as_deref() == Some("Queued") && decision_leaves_queue(decision))
+    {
         status.phase_transitions.push(PhaseTransition { phase, at: now.clone() });
     }
     status.phase = Some(to);
@@ -202,7 +210,12 @@ fn measured(status: &mut FunctionMigrationStatus, view: &View<'_>) {
     status.flows_moved = Some(number(report.flows));
 }
 
-fn eta(total: u64, synced: u64, phase: Option<MigrationPhase>, spent: Duration) -> Option<anf_crds::Duration> {
+fn eta(
+    total: u64,
+    synced: u64,
+    phase: Option<MigrationPhase>,
+    spent: Duration,
+) -> Option<anf_crds::Duration> {
     if phase != Some(MigrationPhase::Syncing) || synced == 0 || synced >= total {
         return None;
     }
@@ -233,7 +246,11 @@ fn set_conditions(status: &mut FunctionMigrationStatus, view: &View<'_>) {
     };
     let phase = status.phase.unwrap_or_default();
     let reached = |wanted: MigrationPhase| status.phase_transitions.iter().any(|t| t.phase == wanted);
-    let node = status.target.as_ref().and_then(|target| target.node.as_deref()).unwrap_or("a node that the scheduler chooses");
+    let node = status
+        .target
+        .as_ref()
+        .and_then(|target| target.node.as_deref())
+        .unwrap_or("a node that the scheduler chooses");
     if reached(MigrationPhase::Scheduling) || (view.spec.plan && phase == MigrationPhase::Succeeded) {
         set(condition::PLANNED, Is::True, "NodeChosen", node);
     }
@@ -252,7 +269,9 @@ fn set_conditions(status: &mut FunctionMigrationStatus, view: &View<'_>) {
             let reason = if downtime.within_budget { "WithinBudget" } else { "DowntimeBudgetExceeded" };
             set(condition::WITHIN_BUDGET, downtime.within_budget.into(), reason, &text);
         }
-        (None, true) => set(condition::WITHIN_BUDGET, Is::Unknown, "NoReport", "the neighbours did not report in time"),
+        (None, true) => {
+            set(condition::WITHIN_BUDGET, Is::Unknown, "NoReport", "the neighbours did not report in time")
+        }
         (None, false) => {}
     }
     let message = status.message.clone().unwrap_or_default();
@@ -303,7 +322,11 @@ pub fn story(
     for transition in new.phase_transitions.iter().skip(old.phase_transitions.len()) {
         match transition.phase {
             MigrationPhase::Preparing => {
-                tell(false, "TargetScheduled", format!("{sub} is to move from {} to {}", node(&new.source), node(&new.target)));
+                tell(
+                    false,
+                    "TargetScheduled",
+                    format!("{sub} is to move from {} to {}", node(&new.source), node(&new.target)),
+                );
             }
             MigrationPhase::Syncing => {
                 tell(false, "TargetReady", format!("the target on {} is ready", node(&new.target)));
@@ -322,7 +345,11 @@ pub fn story(
     told
 }
 
-fn succeeded(migration: &FunctionMigration, new: &FunctionMigrationStatus, tell: &mut impl FnMut(bool, &'static str, String)) {
+fn succeeded(
+    migration: &FunctionMigration,
+    new: &FunctionMigrationStatus,
+    tell: &mut impl FnMut(bool, &'static str, String),
+) {
     let sub = migration.spec.sub_function.as_deref().unwrap_or_default();
     let node = new.target.as_ref().and_then(|target| target.node.as_deref()).unwrap_or("another node");
     if migration.spec.plan {
@@ -352,3 +379,6 @@ fn succeeded(migration: &FunctionMigration, new: &FunctionMigrationStatus, tell:
 fn number(value: u64) -> i64 {
     i64::try_from(value).unwrap_or(i64::MAX)
 }
+
+#[cfg(test)]
+mod tests;

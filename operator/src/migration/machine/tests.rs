@@ -59,7 +59,8 @@ fn told(phase: Phase) -> Told {
 
 /// A migration that has been in `phase` for `seconds`, with both pods there.
 fn view(spec: &FunctionMigrationSpec, phase: MigrationPhase, seconds: i64) -> View<'_> {
-    let endpoint = |node: &str, pod: &str| Endpoint { node: Some(node.into()), pod: Some(pod.into()), epoch: None };
+    let endpoint =
+        |node: &str, pod: &str| Endpoint { node: Some(node.into()), pod: Some(pod.into()), epoch: None };
     let begun = |phase, second| PhaseTransition { phase, at: MicroTime(at(second)) };
     View {
         now: at(seconds),
@@ -178,8 +179,10 @@ fn the_target_is_made_once_and_its_loss_is_noticed() {
 #[test]
 fn a_target_without_a_place_carries_the_schedulers_text_and_fails_in_time() {
     let spec = spec(json!({}));
-    let no_place = Runner { node: None, unschedulable: Some("0/3 nodes: Insufficient cpu".into()), ..target() };
-    let at_second = |second| View { target: Some(no_place.clone()), ..view(&spec, MigrationPhase::Scheduling, second) };
+    let no_place =
+        Runner { node: None, unschedulable: Some("0/3 nodes: Insufficient cpu".into()), ..target() };
+    let at_second =
+        |second| View { target: Some(no_place.clone()), ..view(&spec, MigrationPhase::Scheduling, second) };
     let early = decide(&at_second(5));
     waits(&early, MigrationPhase::Scheduling, "TargetUnschedulable");
     let late = decide(&at_second(25));
@@ -191,7 +194,8 @@ fn a_target_without_a_place_carries_the_schedulers_text_and_fails_in_time() {
 fn a_target_that_does_not_start_fails_with_its_containers_text() {
     let spec = spec(json!({}));
     let broken = Runner { ready: false, trouble: Some("ImagePullBackOff: no such image".into()), ..target() };
-    let at_second = |second| View { target: Some(broken.clone()), ..view(&spec, MigrationPhase::Preparing, second) };
+    let at_second =
+        |second| View { target: Some(broken.clone()), ..view(&spec, MigrationPhase::Preparing, second) };
     waits(&decide(&at_second(5)), MigrationPhase::Preparing, "TargetNotReady");
     failed(&decide(&at_second(31)), "TargetNotReady", "ImagePullBackOff: no such image");
 }
@@ -201,7 +205,10 @@ fn a_ready_target_lets_the_source_be_asked_with_what_is_left_of_the_deadline() {
     let spec = spec(json!({}));
     let decision = decide(&view(&spec, MigrationPhase::Preparing, 10));
     assert_eq!(decision.acts, [Act::StartHandover { deadline_ms: 50_000 }]);
-    assert_eq!(started(&view(&spec, MigrationPhase::Preparing, 10), decision, None).phase, MigrationPhase::Syncing);
+    assert_eq!(
+        started(&view(&spec, MigrationPhase::Preparing, 10), decision, None).phase,
+        MigrationPhase::Syncing
+    );
 }
 
 #[test]
@@ -217,7 +224,8 @@ fn a_source_that_refuses_ends_the_migration_with_its_words_and_the_target_goes()
 #[test]
 fn a_new_leader_finds_a_handover_that_was_begun_and_does_not_begin_another() {
     let spec = spec(json!({}));
-    let decision = decide(&View { on_source: told(Phase::Armed), ..view(&spec, MigrationPhase::Preparing, 1) });
+    let decision =
+        decide(&View { on_source: told(Phase::Armed), ..view(&spec, MigrationPhase::Preparing, 1) });
     assert_eq!((decision.phase, decision.acts.len()), (MigrationPhase::Syncing, 0));
 }
 
@@ -241,7 +249,8 @@ fn phases_follow_what_the_source_tells() {
 #[test]
 fn an_abort_by_the_source_fails_with_its_words_and_removes_the_target() {
     let spec = spec(json!({}));
-    let decision = decide(&View { on_source: told(Phase::Aborted), ..view(&spec, MigrationPhase::CuttingOver, 1) });
+    let decision =
+        decide(&View { on_source: told(Phase::Aborted), ..view(&spec, MigrationPhase::CuttingOver, 1) });
     failed(&decision, "NotConverging", "grows faster");
     assert_eq!(decision.acts, [Act::DeleteTarget]);
 }
@@ -249,7 +258,8 @@ fn an_abort_by_the_source_fails_with_its_words_and_removes_the_target() {
 #[test]
 fn a_target_that_is_lost_before_the_seal_makes_the_source_abort_before_anything_is_decided() {
     let spec = spec(json!({}));
-    let mut view = View { target: None, on_source: told(Phase::Syncing), ..view(&spec, MigrationPhase::Syncing, 1) };
+    let mut view =
+        View { target: None, on_source: told(Phase::Syncing), ..view(&spec, MigrationPhase::Syncing, 1) };
     let decision = decide(&view);
     waits(&decision, MigrationPhase::Syncing, "TargetLost");
     assert_eq!(decision.acts, [Act::AbortHandover]);
@@ -271,7 +281,11 @@ fn an_abort_is_legal_in_every_phase() {
     assert_eq!(decide(&fresh(&spec)).phase, MigrationPhase::Aborted);
     for phase in [MigrationPhase::Scheduling, MigrationPhase::Preparing] {
         let decision = decide(&view(&spec, phase, 1));
-        assert_eq!((decision.phase, decision.acts), (MigrationPhase::Aborted, vec![Act::DeleteTarget]), "{phase:?}");
+        assert_eq!(
+            (decision.phase, decision.acts),
+            (MigrationPhase::Aborted, vec![Act::DeleteTarget]),
+            "{phase:?}"
+        );
     }
     for phase in [Phase::Syncing, Phase::Armed, Phase::Cutting] {
         let decision = decide(&View { on_source: told(phase), ..view(&spec, MigrationPhase::Syncing, 1) });
@@ -299,7 +313,11 @@ fn a_handover_that_is_late_is_called_off_by_the_source_not_by_us() {
 #[test]
 fn a_source_that_is_lost_gives_the_target_time_to_own() {
     let spec = spec(json!({}));
-    let gone = |second| View { source: None, on_source: Told::Nothing, ..view(&spec, MigrationPhase::CuttingOver, second) };
+    let gone = |second| View {
+        source: None,
+        on_source: Told::Nothing,
+        ..view(&spec, MigrationPhase::CuttingOver, second)
+    };
     waits(&decide(&gone(1)), MigrationPhase::CuttingOver, "SourceLost");
     failed(&decide(&gone(6)), "SourceLost", "heals by itself");
 }
@@ -307,7 +325,8 @@ fn a_source_that_is_lost_gives_the_target_time_to_own() {
 #[test]
 fn the_report_is_waited_for_but_its_absence_fails_nothing() {
     let spec = spec(json!({}));
-    let started = |second| View { on_target: told(Phase::Started), ..view(&spec, MigrationPhase::Finishing, second) };
+    let started =
+        |second| View { on_target: told(Phase::Started), ..view(&spec, MigrationPhase::Finishing, second) };
     waits(&decide(&started(1)), MigrationPhase::Finishing, "WaitingForReport");
     let decision = decide(&started(16));
     assert_eq!((decision.phase, decision.acts), (MigrationPhase::Succeeded, vec![Act::Promote]));
