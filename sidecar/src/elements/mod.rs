@@ -10,6 +10,7 @@ pub mod classify;
 pub mod control;
 pub mod device;
 pub mod ether;
+pub mod flow;
 pub mod icmp;
 pub mod ip;
 pub mod length;
@@ -33,6 +34,7 @@ pub static GROUPS: &[&[&Descriptor]] = &[
     icmp::GROUP,
     arp::GROUP,
     nat::GROUP,
+    flow::GROUP,
     classifier::GROUP,
     ether::GROUP,
     link::GROUP,

@@ -31,7 +31,7 @@ pub(super) static DESCRIPTOR: Descriptor = Descriptor {
         ),
         Arg::rest("INSTRUCTION", "instruction", "what to do, in order"),
     ],
-    ties: ties,
+    ties,
     handlers: &[
         Handler::both("run", "runs the script from its start; reading gives what it returns"),
         Handler::write("step", "lets a waiting script go on"),
@@ -48,7 +48,7 @@ pub(super) static DRIVER_MANAGER: Descriptor = Descriptor {
     build: |args| build(args, Some(Kind::Driver)),
     ports: "0/0",
     args: &[Arg::rest("INSTRUCTION", "instruction", "what to do, in order; none: wait_stop")],
-    ties: ties,
+    ties,
     handlers: &[Handler::read("status", "where it stands")],
     ..Descriptor::BASE
 };
