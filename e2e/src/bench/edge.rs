@@ -7,11 +7,9 @@ use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anf_sidecar::control::Direction;
-
 use super::{Figure, quantile};
 use crate::Error;
-use crate::lab::{Example, Lab, Places};
+use crate::lab::{Example, Lab, Places, Transport};
 
 const BENCH: &str = "edge";
 const RUNS: usize = 5;
@@ -20,7 +18,7 @@ const RUN_LENGTH: Duration = Duration::from_secs(1);
 const TICKS: f64 = 100.0;
 
 /// Names of the cases: where the two ends run.
-pub const CASES: [&str; 2] = ["two processes, same node", "two processes, two nodes"];
+pub const CASES: [&str; 2] = ["same node, UNIX", "two nodes, TCP"];
 
 fn function(sink_node: &str) -> String {
     format!(
@@ -38,10 +36,11 @@ spec:
 
 /// Measures one of [`CASES`]: the time and the processor time that a packet takes from one process to the other.
 pub fn measure(case: &str, programs: &Path, work: &Path) -> Result<Vec<Figure>, Error> {
-    let sink_node = if case == CASES[0] { "a" } else { "b" };
+    let (sink_node, transport) =
+        if case == CASES[0] { ("a", Transport::Unix) } else { ("b", Transport::Tcp) };
     let example = Example::parse("edge-cost", &function(sink_node))?;
     let places = Places { programs: programs.to_owned(), work: work.join("edge") };
-    let lab = Lab::start(example, places)?;
+    let lab = Lab::start_with(example, places, transport)?;
     let (source, sink) = (lab.owner("source")?, lab.owner("sink")?);
     thread::sleep(RUN_LENGTH);
     let (mut times, mut processor_times) = (Vec::new(), Vec::new());
@@ -56,12 +55,9 @@ pub fn measure(case: &str, programs: &Path, work: &Path) -> Result<Vec<Figure>, 
         times.push(elapsed.as_nanos() as f64 / carried);
         processor_times.push((cpu()? - cpu_before) * 1e9 / carried);
     }
-    let status = lab.status(sink)?;
-    let link = status.links.iter().find(|link| link.direction == Direction::In);
-    let transport = link.map_or_else(String::new, |link| link.transport.clone());
     let figure = |metric: &str, values: &[f64]| Figure {
         bench: BENCH.into(),
-        case: format!("{case} ({transport})"),
+        case: case.into(),
         metric: metric.into(),
         value: quantile(values, 0.5),
         unit: "ns".into(),

@@ -59,8 +59,18 @@ pub struct Lab {
     hosts: Hosts,
     example: Example,
     places: Places,
+    transport: Transport,
     key: String,
     started: u32,
+}
+
+/// What carries the links.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Transport {
+    /// TCP, as between nodes.
+    Tcp,
+    /// UNIX sockets, as on one node.
+    Unix,
 }
 
 /// What became of a handover.
@@ -80,6 +90,11 @@ pub enum Handover {
 impl Lab {
     /// Builds the room and starts everything but the traffic.
     pub fn start(example: Example, places: Places) -> Result<Self, Error> {
+        Self::start_with(example, places, Transport::Tcp)
+    }
+
+    /// As [`Lab::start`], with links of the given kind.
+    pub fn start_with(example: Example, places: Places, transport: Transport) -> Result<Self, Error> {
         make_anew(&places.work)?;
         let (hosts, nodes) = hosts::build(&example.node_names())?;
         let redis = Redis::start(hosts.room.switch(), &places.work)?;
@@ -91,6 +106,7 @@ impl Lab {
             hosts,
             example,
             places,
+            transport,
             key,
             started: 0,
         };
@@ -180,7 +196,7 @@ impl Lab {
         let request = HandoverRequest {
             id: id.clone(),
             target_owner_id: target.owner_id.clone(),
-            target_link_addr: target.link_address.to_string(),
+            target_link_addr: target.link_address.clone(),
             target_node: self.nodes[target.node].name.clone(),
             expected_epoch: epoch,
             max_downtime_ms: 50,
@@ -218,13 +234,20 @@ impl Lab {
         let asked = Instant::now();
         let target = self.start_standby(part, node)?;
         let id = self.ask_handover(part, &target)?;
-        let status = self.wait_phase(part, &id, HandoverPhase::Finished)?;
+        let mut status = self.wait_phase(part, &id, HandoverPhase::Finished)?;
         if status.phase == HandoverPhase::Aborted {
             target.process.stop();
             return Ok(Handover::Aborted {
                 reason: status.reason.unwrap_or_default(),
                 message: status.message.unwrap_or_default(),
             });
+        }
+        if status.report.is_none() {
+            // The source may have stopped waiting before the target had all that the peers say.
+            let path = format!("/v1/handover/{id}");
+            let by_target: HandoverStatus =
+                target.get(&self.nodes[target.node].namespace, &path, &self.key)?;
+            status.report = by_target.report;
         }
         let target_node = target.node;
         let source = self.replace_owner(part, target)?;
@@ -256,14 +279,8 @@ impl Lab {
         self.started += 1;
         let manifest = self.example.manifest(part, redis::URL)?;
         let at = &self.nodes[node];
-        Sidecar::start(
-            &self.places,
-            &manifest,
-            &at.namespace,
-            (node, &at.name, &at.address),
-            self.started,
-            start,
-        )
+        let place = sidecar::Place { node, name: &at.name, address: &at.address, namespace: &at.namespace };
+        Sidecar::start(&self.places, &manifest, place, self.transport, self.started, start)
     }
 
     /// Waits until a sidecar is ready, which it is as an owner that forwards and as a standby that could.

@@ -9,7 +9,7 @@ use anf_sidecar::manifest::Manifest;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::Places;
+use super::{Places, Transport};
 use crate::Error;
 use crate::http;
 use crate::netns::Namespace;
@@ -27,6 +27,15 @@ pub enum Start {
     Standby,
 }
 
+/// Where a sidecar runs.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Place<'a> {
+    pub(super) node: usize,
+    pub(super) name: &'a str,
+    pub(super) address: &'a str,
+    pub(super) namespace: &'a Namespace,
+}
+
 /// A running sidecar.
 #[derive(Debug)]
 pub struct Sidecar {
@@ -34,8 +43,8 @@ pub struct Sidecar {
     pub owner_id: String,
     /// The number of its node.
     pub node: usize,
-    /// Where peers dial it.
-    pub link_address: SocketAddr,
+    /// Where peers dial it: `IP:PORT` or `unix:PATH`.
+    pub link_address: String,
     /// The process.
     pub process: Process,
     /// Where it writes its log.
@@ -47,11 +56,12 @@ impl Sidecar {
     pub(super) fn start(
         places: &Places,
         manifest: &Manifest,
-        namespace: &Namespace,
-        (node, node_name, address): (usize, &str, &str),
+        place: Place<'_>,
+        transport: Transport,
         number: u32,
         start: Start,
     ) -> Result<Self, Error> {
+        let Place { node, name, address, namespace } = place;
         let owner_id = format!("{}-{number}", manifest.sub_function);
         let file = places.work.join(format!("{owner_id}.json"));
         let text = serde_json::to_vec_pretty(manifest).map_err(|error| Error::invalid("manifest", error))?;
@@ -59,21 +69,25 @@ impl Sidecar {
         let (link_port, control_port) = (FIRST_PORT + 2 * number, FIRST_PORT + 2 * number + 1);
         let mut command = namespace.command(places.programs.join("anf-sidecar"));
         command.arg("serve").arg("--manifest").arg(&file);
-        command.args(["--owner-id", &owner_id, "--node", node_name, "--advertise", address]);
+        command.args(["--owner-id", &owner_id, "--node", name, "--advertise", address]);
         command.args(["--link-port", &link_port.to_string(), "--control-port", &control_port.to_string()]);
         command.arg("--key-file").arg(places.work.join("key"));
         match start {
             Start::ClaimEpoch(epoch) => command.args(["--claim-epoch", &epoch.to_string()]),
             Start::Standby => command.arg("--standby"),
         };
+        let link_address = match transport {
+            Transport::Tcp => format!("{address}:{link_port}"),
+            Transport::Unix => {
+                let socket = places.work.join(format!("{owner_id}.sock"));
+                command.arg("--link-socket").arg(&socket);
+                format!("unix:{}", socket.display())
+            }
+        };
+        let control = format!("{address}:{control_port}");
+        let control_address = control.parse().map_err(|error| Error::invalid(control, error))?;
         let log = places.work.join(format!("{owner_id}.log"));
         let process = Process::start(&owner_id, &mut command, &log)?;
-        let socket = |port: u32| {
-            format!("{address}:{port}")
-                .parse()
-                .map_err(|error| Error::invalid(format!("{address}:{port}"), error))
-        };
-        let (link_address, control_address) = (socket(link_port)?, socket(control_port)?);
         Ok(Self { owner_id, node, link_address, process, log, control_address })
     }
 
