@@ -165,3 +165,57 @@ impl InLink {
         self.edges.iter().map(InEdge::lost).sum()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::manifest::EdgeSpec;
+
+    fn link() -> InLink {
+        InLink::new(&LinkSpec {
+            peer: "u".into(),
+            edges: vec![EdgeSpec { id: 1, annotations: 0 }],
+            in_cycle: false,
+        })
+    }
+
+    fn peer(conn: ConnId, owner: &str, epoch: u64, candidate: bool) -> Peer {
+        Peer { conn, owner: owner.into(), epoch, candidate }
+    }
+
+    fn data(first: u64) -> Data {
+        Data { edge: 1, epoch: 1, first, count: 2, body: Bytes::new() }
+    }
+
+    #[test]
+    fn a_parked_batch_counts_although_its_connection_was_replaced_before_the_start() {
+        let mut link = link();
+        link.accept(peer(7, "u-0", 1, false)).unwrap();
+        assert_eq!(link.accept(peer(8, "u-0", 1, false)), Ok(vec![7]));
+        assert_eq!(link.offer(7, &data(0)), Verdict::Fenced);
+        assert_eq!(link.offer_parked(&data(0)), Verdict::Process { skip: 0 });
+        assert_eq!(link.offer(8, &data(0)), Verdict::Known);
+    }
+
+    #[test]
+    fn a_new_owner_is_told_again_what_is_here() {
+        let mut link = link();
+        link.accept(peer(7, "u-0", 1, false)).unwrap();
+        link.offer(7, &data(0));
+        assert_eq!(link.take_acks(1).count(), 1);
+        link.accept(peer(8, "u-1", 2, true)).unwrap();
+        assert_eq!(link.take_acks(1).count(), 0);
+        link.owner_is(8, 2);
+        assert_eq!(link.take_acks(1).map(|ack| ack.accepted).collect::<Vec<_>>(), [2]);
+    }
+
+    #[test]
+    fn an_owner_that_dials_fences_those_before_it() {
+        let mut link = link();
+        link.accept(peer(7, "u-0", 1, false)).unwrap();
+        link.accept(peer(8, "u-1", 2, false)).unwrap();
+        assert_eq!(link.offer(7, &data(0)), Verdict::Fenced);
+    }
+}

@@ -233,4 +233,24 @@ mod tests {
         }
         assert_eq!(journal.snapshot(), Some(&mut SnapshotCopy { base: SNAPSHOT_FRAMES, next_blob: 0 }));
     }
+
+    #[test]
+    fn outputs_made_while_a_strict_frame_is_under_way_wait_for_it() {
+        let mut journal = Journal::new(3, 0);
+        assert_eq!(journal.issue(1, true), 4);
+        assert_eq!(journal.strict_under_way(), Some(4));
+        journal.appended(4);
+        assert_eq!(journal.strict_under_way(), None);
+    }
+
+    #[test]
+    fn positions_still_move_when_the_store_goes_away_during_an_append() {
+        let mut journal = Journal::new(0, 0);
+        journal.issue(1, false);
+        assert!(!journal.can_flush(true), "one append at a time");
+        journal.set_down(true);
+        assert!(journal.can_flush(true) && !journal.can_flush(false));
+        journal.add_cover(Cover { number: 1, inputs: vec![], outputs: vec![] });
+        assert!(journal.take_covered(&[], false).is_none() && journal.take_covered(&[], true).is_some());
+    }
 }

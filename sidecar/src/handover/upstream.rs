@@ -240,3 +240,35 @@ impl OutLink {
         Some(PeerReport { id: done.prepare.id, peer: me.to_string(), lost, ..PeerReport::default() })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::manifest::EdgeSpec;
+
+    fn prepare(id: &str) -> Prepare {
+        Prepare { id: id.into(), epoch: 2, target: id.into(), address: format!("{id}:1"), watch_ms: 0 }
+    }
+
+    #[test]
+    fn a_handover_that_replaces_one_after_its_cut_sends_again_from_the_markers() {
+        let edges = vec![EdgeSpec { id: 1, annotations: 0 }];
+        let mut link = OutLink::new(&LinkSpec { peer: "s".into(), edges, in_cycle: false });
+        link.owner.connected(5);
+        assert_eq!(link.prepare(prepare("m1")), None);
+        link.peer_move.as_mut().unwrap().target.connected(6);
+        link.cut("m1");
+        for _ in 0..3 {
+            link.edges[0].open_packet().unwrap().extend_from_slice(b"p");
+            link.close(0);
+        }
+        assert_eq!(link.route(), Some(6));
+        assert_eq!(std::iter::from_fn(|| link.next_to_send(1, 0)).count(), 3);
+        assert_eq!(link.prepare(prepare("m2")), Some(6), "the target before is no longer needed");
+        assert_eq!(link.route(), Some(5));
+        assert_eq!(
+            std::iter::from_fn(|| link.next_to_send(1, 0)).map(|data| data.first).collect::<Vec<_>>(),
+            [0, 1, 2]
+        );
+    }
+}

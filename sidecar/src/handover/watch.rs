@@ -119,4 +119,13 @@ mod tests {
         watch.probe(1, 20 * MS);
         assert_eq!(watch.report("nat", 0).gap_ns, 19 * MS);
     }
+
+    #[test]
+    fn a_watch_without_a_new_owner_has_no_deadline_that_could_lie_in_the_past() {
+        let mut watch = Watch::new("m".into(), 100 * MS, 0);
+        watch.arm(0);
+        assert_eq!(watch.deadline(), None);
+        watch.owner_seen();
+        assert_eq!(watch.deadline(), Some(100 * MS));
+    }
 }

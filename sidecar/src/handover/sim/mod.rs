@@ -50,9 +50,9 @@ fn moves_called_off_at_any_time_leave_the_source_serving_as_if_nothing_had_been_
 }
 
 #[test]
-fn a_target_killed_before_the_seal_costs_nothing() {
-    let (_, aborted) = run(Faults { kill_target: true, ..Faults::default() });
-    assert!(aborted > 0);
+fn a_target_killed_before_it_owns_costs_no_packet_and_starts_again_if_the_seal_names_it() {
+    let (moved, aborted) = run(Faults { kill_target: true, ..Faults::default() });
+    assert!(moved > 0 && aborted > 0, "{moved} moved, {aborted} called off");
 }
 
 #[test]
@@ -77,4 +77,20 @@ fn all_faults_together_cost_no_packet() {
         store_outages: true,
         frozen: true,
     });
+}
+
+#[test]
+fn idle_sidecars_wake_for_heartbeats_only_whatever_happened_before() {
+    let all = Faults { call_off: true, break_connections: true, store_outages: true, ..Faults::default() };
+    for seed in seeds().take(10) {
+        let mut world = World::new(seed, all);
+        world.hand_over();
+        world.settle();
+        world.idle_steps();
+        let steps = world.idle_steps();
+        assert!(
+            steps < 400,
+            "seed {seed}: {steps} wakes and messages in an idle second: a deadline lies in the past"
+        );
+    }
 }

@@ -5,6 +5,9 @@ use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap, VecDeque};
 
 use bytes::Bytes;
 
+mod checks;
+mod faults;
+
 use super::engine::{PeerEngine, SimPacket, Translator};
 use super::store::SimStore;
 use crate::control::{HandoverPhase, HandoverRequest, Role};
@@ -109,6 +112,7 @@ pub(super) struct World {
     emitting: bool,
     owner: usize,
     moves: u32,
+    steps: u64,
 }
 
 fn link(peer: &str, edge: u16) -> LinkSpec {
@@ -126,6 +130,10 @@ fn manifest(name: &str, ins: Vec<LinkSpec>, outs: Vec<LinkSpec>) -> Manifest {
         out_links: outs,
         store: StoreSpec { url: String::new(), on_unavailable: OnUnavailable::FailOpen },
     }
+}
+
+fn nat_manifest() -> Manifest {
+    manifest("nat", vec![link("a", 1), link("b", 3)], vec![link("b", 2), link("a", 4)])
 }
 
 impl World {
@@ -148,6 +156,7 @@ impl World {
             emitting: true,
             owner: 2,
             moves: 0,
+            steps: 0,
         };
         let a = manifest("a", vec![link("nat", 4)], vec![link("nat", 1)]);
         let b = manifest("b", vec![link("nat", 2)], vec![link("nat", 3)]);
@@ -160,8 +169,22 @@ impl World {
     }
 
     fn add_nat(&mut self, owner: &str, start: StartMode) -> usize {
-        let nat = manifest("nat", vec![link("a", 1), link("b", 3)], vec![link("b", 2), link("a", 4)]);
-        self.add(&nat, owner, AnyEngine::Nat(Translator::default()), start)
+        self.add(&nat_manifest(), owner, AnyEngine::Nat(Translator::default()), start)
+    }
+
+    /// The container of a dead translator starts again, with the name that it had.
+    fn restart_nat(&mut self, at: usize) {
+        let address = self.sides[at].address.clone();
+        let entry = OwnerEntry { owner: address.trim_end_matches(":1").into(), address, node: "n".into() };
+        let mut node = Node::new(&nat_manifest(), entry, StartMode::Standby);
+        node.begin(self.now);
+        let side = &mut self.sides[at];
+        side.node = node;
+        side.engine = AnyEngine::Nat(Translator::default());
+        (side.alive, side.pumping, side.follow, side.wake_at, side.seen_epoch) =
+            (true, false, None, u64::MAX, 0);
+        side.commands.clear();
+        self.work(at);
     }
 
     fn add(&mut self, manifest: &Manifest, owner: &str, engine: AnyEngine, start: StartMode) -> usize {
@@ -205,6 +228,7 @@ impl World {
     }
 
     fn step(&mut self) {
+        self.steps += 1;
         let Some(&Reverse((at, sequence))) = self.queue.peek() else {
             self.now += MS;
             return self.emit();
@@ -418,6 +442,7 @@ impl World {
             self.ends.iter().filter(|(_, end)| end.side == at).map(|(conn, _)| *conn).collect();
         ends.sort_unstable();
         ends.into_iter().for_each(|conn| self.break_connection(conn));
+        self.happenings.retain(|_, (side, _)| *side != at);
     }
 
     // ---- the store ------------------------------------------------------------------------------------------
@@ -492,172 +517,6 @@ impl World {
             self.sides[at].follow = Some((session, next));
         }
         self.later(self.now + 5 * MS, at, Happening::FollowStep(session));
-    }
-
-    // ---- handovers and faults -------------------------------------------------------------------------------
-
-    /// One handover to a new target; whether it went through.
-    pub(super) fn hand_over(&mut self) -> bool {
-        self.moves += 1;
-        let name = format!("nat-{}", self.moves);
-        let target = self.add_nat(&name, StartMode::Standby);
-        self.run_until(|world| world.sides[target].node.role() == Role::Standby);
-        let source = self.owner;
-        let request = HandoverRequest {
-            id: name.clone(),
-            target_owner_id: name.clone(),
-            target_link_addr: format!("{name}:1"),
-            target_node: "n".into(),
-            expected_epoch: self.sides[source].node.epoch(),
-            max_downtime_ms: 50,
-            deadline_ms: 2_000,
-            watch_ms: 20,
-        };
-        let Side { node, engine, .. } = &mut self.sides[source];
-        if node.request_handover(request, self.now, engine.as_engine()).is_err() {
-            self.kill(target);
-            return self.after_move(false);
-        }
-        self.work(source);
-        let fault_at = self.now + self.random.below(60 * MS);
-        let end = self.now + 20_000 * MS;
-        let mut next_fault = fault_at;
-        let phase = |world: &Self| world.sides[source].node.handover(Some(&name)).map(|status| status.phase);
-        loop {
-            let (at_source, at_target) = (phase(self), self.sides[target].node.role());
-            if at_source == Some(HandoverPhase::Aborted) {
-                self.check_aborted(source);
-                self.kill(target);
-                break self.after_move(false);
-            }
-            if at_target == Role::Owner && at_source >= Some(HandoverPhase::Sealed) {
-                self.owner = target;
-                let overlap = self.random.below(60 * MS);
-                self.run_for(overlap);
-                self.kill(source);
-                break self.after_move(true);
-            }
-            if self.now >= next_fault {
-                next_fault = self.now + 1 + self.random.below(40 * MS);
-                self.fault(source, target, &name);
-            }
-            assert!(
-                self.now < end,
-                "seed {}: I12: a handover does not end: {at_source:?}, target {at_target}",
-                self.seed
-            );
-            self.step();
-        }
-    }
-
-    fn after_move(&mut self, moved: bool) -> bool {
-        self.set_store_down(false);
-        self.run_for(40 * MS);
-        moved
-    }
-
-    fn fault(&mut self, source: usize, target: usize, id: &str) {
-        let faults = self.faults;
-        let before_seal = self.sides[source].node.is_serving();
-        match self.random.below(5) {
-            0 if faults.call_off => {
-                let Side { node, engine, .. } = &mut self.sides[source];
-                let _ = node.abort_handover(id, self.now, engine.as_engine());
-                self.work(source);
-            }
-            1 if faults.kill_target && before_seal => self.kill(target),
-            2 if faults.break_connections => {
-                let mut conns: Vec<ConnId> = self.ends.keys().copied().collect();
-                conns.sort_unstable();
-                if !conns.is_empty() {
-                    let conn = conns[self.random.below(conns.len() as u64) as usize];
-                    self.break_connection(conn);
-                }
-            }
-            3 if faults.store_outages => self.set_store_down(!self.store.down),
-            4 if faults.frozen => {
-                let at = self.random.below(self.sides.len() as u64) as usize;
-                self.sides[at].frozen_until = self.now + self.random.below(30 * MS);
-            }
-            _ => {}
-        }
-    }
-
-    // ---- what must hold -------------------------------------------------------------------------------------
-
-    fn check_aborted(&self, source: usize) {
-        let node = &self.sides[source].node;
-        assert!(node.is_serving(), "seed {}: I11: the source does not serve after an abort", self.seed);
-    }
-
-    /// I6: no output of a strict change arrives before its record is stored (unless the store is away: fail-open).
-    fn check_released(&mut self, at: usize) {
-        if at > 1 || self.faults.store_outages {
-            return;
-        }
-        let AnyEngine::Peer(peer) = &self.sides[at].engine else { return };
-        for packet in &peer.received[self.checked[at]..] {
-            let known = self.stored_bindings.contains(&(packet.flow, packet.binding));
-            assert!(known, "seed {}: I6: {packet:?} arrived before its binding was stored", self.seed);
-        }
-        self.checked[at] = peer.received.len();
-    }
-
-    pub(super) fn settle(&mut self) {
-        self.emitting = false;
-        self.set_store_down(false);
-        self.sides.iter_mut().for_each(|side| side.frozen_until = 0);
-        let end = self.now + 8_000 * MS;
-        while self.now < end && !self.all_arrived() {
-            self.step();
-        }
-        // What comes twice would come now.
-        self.run_for(30 * MS);
-    }
-
-    fn all_arrived(&self) -> bool {
-        let count = |at: usize| match &self.sides[at].engine {
-            AnyEngine::Peer(peer) => (peer.sent, peer.received.len() as u64),
-            AnyEngine::Nat(_) => (0, 0),
-        };
-        let (a, b) = (count(0), count(1));
-        b.1 >= a.0 && a.1 >= b.0
-    }
-
-    /// I3, I4, I5, I8, I9 over the whole run.
-    pub(super) fn check(&self) {
-        let seed = self.seed;
-        let peers: Vec<&PeerEngine> = self.sides[..2]
-            .iter()
-            .filter_map(|side| if let AnyEngine::Peer(peer) = &side.engine { Some(peer) } else { None })
-            .collect();
-        let mut bindings: BTreeMap<u16, u64> = BTreeMap::new();
-        for (from, to) in [(0, 1), (1, 0)] {
-            let numbers: Vec<u64> = peers[to].received.iter().map(|packet| packet.number).collect();
-            let expected: Vec<u64> = (0..peers[from].sent).collect();
-            let differs = numbers.iter().zip(&expected).position(|(got, wanted)| got != wanted);
-            let lens = (numbers.len(), expected.len());
-            assert!(
-                numbers == expected,
-                "seed {seed}: I3-I5: packets {lens:?} differ at {differs:?} on the way to {to}"
-            );
-            for SimPacket { flow, binding, .. } in &peers[to].received {
-                let known = *bindings.entry(*flow).or_insert(*binding);
-                assert_eq!(known, *binding, "seed {seed}: flow {flow} changed its binding");
-            }
-        }
-        let distinct: BTreeSet<u64> = bindings.values().copied().collect();
-        assert_eq!(distinct.len(), bindings.len(), "seed {seed}: I8: one binding for two flows");
-        let AnyEngine::Nat(nat) = &self.sides[self.owner].engine else {
-            panic!("the owner is no translator")
-        };
-        let all = peers[0].sent + peers[1].sent;
-        assert_eq!(nat.total, all, "seed {seed}: I9: the counter differs from the packets sent");
-        assert_eq!(
-            nat.bindings.values().map(|(_, count)| count).sum::<u64>(),
-            all,
-            "seed {seed}: I9: flow counters"
-        );
     }
 }
 

@@ -1,0 +1,95 @@
+//! One handover of the simulation, with the faults that happen during it.
+
+use super::*;
+
+impl World {
+    /// One handover to a new target; whether it went through.
+    pub(in super::super) fn hand_over(&mut self) -> bool {
+        self.moves += 1;
+        let name = format!("nat-{}", self.moves);
+        let target = self.add_nat(&name, StartMode::Standby);
+        self.run_until(|world| world.sides[target].node.role() == Role::Standby);
+        let source = self.owner;
+        let request = HandoverRequest {
+            id: name.clone(),
+            target_owner_id: name.clone(),
+            target_link_addr: format!("{name}:1"),
+            target_node: "n".into(),
+            expected_epoch: self.sides[source].node.epoch(),
+            max_downtime_ms: 50,
+            deadline_ms: 2_000,
+            watch_ms: 20,
+        };
+        let Side { node, engine, .. } = &mut self.sides[source];
+        if node.request_handover(request, self.now, engine.as_engine()).is_err() {
+            self.kill(target);
+            return self.after_move(false);
+        }
+        self.work(source);
+        let fault_at = self.now + self.random.below(60 * MS);
+        let end = self.now + 20_000 * MS;
+        let mut next_fault = fault_at;
+        let phase = |world: &Self| world.sides[source].node.handover(Some(&name)).map(|status| status.phase);
+        loop {
+            let (at_source, at_target) = (phase(self), self.sides[target].node.role());
+            if at_source == Some(HandoverPhase::Aborted) {
+                self.check_aborted(source);
+                self.kill(target);
+                break self.after_move(false);
+            }
+            if at_target == Role::Owner && at_source >= Some(HandoverPhase::Sealed) {
+                self.owner = target;
+                let overlap = self.random.below(60 * MS);
+                self.run_for(overlap);
+                self.kill(source);
+                break self.after_move(true);
+            }
+            if at_source >= Some(HandoverPhase::Sealed) && !self.sides[target].alive {
+                self.restart_nat(target);
+            }
+            if self.now >= next_fault {
+                next_fault = self.now + 1 + self.random.below(40 * MS);
+                self.fault(source, target, &name);
+            }
+            assert!(
+                self.now < end,
+                "seed {}: I12: a handover does not end: {at_source:?}, target {at_target}",
+                self.seed
+            );
+            self.step();
+        }
+    }
+
+    pub(super) fn after_move(&mut self, moved: bool) -> bool {
+        self.set_store_down(false);
+        self.run_for(40 * MS);
+        moved
+    }
+
+    pub(super) fn fault(&mut self, source: usize, target: usize, id: &str) {
+        let faults = self.faults;
+        let not_owner = self.sides[target].node.role() == Role::Standby;
+        match self.random.below(5) {
+            0 if faults.call_off => {
+                let Side { node, engine, .. } = &mut self.sides[source];
+                let _ = node.abort_handover(id, self.now, engine.as_engine());
+                self.work(source);
+            }
+            1 if faults.kill_target && not_owner => self.kill(target),
+            2 if faults.break_connections => {
+                let mut conns: Vec<ConnId> = self.ends.keys().copied().collect();
+                conns.sort_unstable();
+                if !conns.is_empty() {
+                    let conn = conns[self.random.below(conns.len() as u64) as usize];
+                    self.break_connection(conn);
+                }
+            }
+            3 if faults.store_outages => self.set_store_down(!self.store.down),
+            4 if faults.frozen => {
+                let at = self.random.below(self.sides.len() as u64) as usize;
+                self.sides[at].frozen_until = self.now + self.random.below(30 * MS);
+            }
+            _ => {}
+        }
+    }
+}
