@@ -13,7 +13,9 @@ pub const TYPE_ARP: u16 = 0x0806;
 pub const HEADER_LENGTH: usize = 14;
 
 /// A 48-bit MAC address; prints as Click writes it: `02-00-00-00-01-01`.
-#[derive(Clone, Copy, Default, PartialEq, Eq, Hash, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
+#[derive(
+    Clone, Copy, Default, PartialEq, Eq, Hash, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned,
+)]
 #[repr(transparent)]
 pub struct MacAddress(pub [u8; 6]);
 

@@ -102,8 +102,10 @@ impl Ipv4 {
             return Err(Ipv4Fault::Version);
         }
         let header_length = ip.header_length();
-        let header =
-            bytes.get(..header_length).filter(|h| h.len() >= MIN_HEADER_LENGTH).ok_or(Ipv4Fault::HeaderLength)?;
+        let header = bytes
+            .get(..header_length)
+            .filter(|h| h.len() >= MIN_HEADER_LENGTH)
+            .ok_or(Ipv4Fault::HeaderLength)?;
         let length = ip.total_length();
         if length > bytes.len() || length < header_length {
             return Err(Ipv4Fault::Length);
@@ -174,7 +176,8 @@ pub fn set_checksum(bytes: &mut [u8]) -> bool {
     let Some((ip, _)) = Ipv4::parse_mut(bytes) else { return false };
     ip.checksum = U16::new(0);
     let header_length = ip.header_length();
-    let Some(sum) = bytes.get(..header_length).filter(|h| h.len() >= MIN_HEADER_LENGTH).map(checksum::of) else {
+    let Some(sum) = bytes.get(..header_length).filter(|h| h.len() >= MIN_HEADER_LENGTH).map(checksum::of)
+    else {
         return false;
     };
     if let Some((ip, _)) = Ipv4::parse_mut(bytes) {

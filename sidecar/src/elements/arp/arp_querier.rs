@@ -12,8 +12,8 @@ use super::arp_table::{ArpTable, LIMIT_ARGS, TABLE_HANDLERS, limits, parse_entry
 use super::cache::{Answer, Cache};
 use crate::config::{EtherAddr, Value};
 use crate::element::{
-    Annotations, Arg, Args, Batch, ConfigError, Cx, Descriptor, Element, ElementId, Handler, HandlerError, Packet,
-    StateKind,
+    Annotations, Arg, Args, Batch, ConfigError, Cx, Descriptor, Element, ElementId, Handler, HandlerError,
+    Packet, StateKind,
 };
 use crate::packet::HEADROOM;
 use crate::state::{Reader, Schema, StateError, Stateful, Writer};
@@ -37,7 +37,12 @@ pub(super) static DESCRIPTOR: Descriptor = Descriptor {
         LIMIT_ARGS[1],
         LIMIT_ARGS[2],
         LIMIT_ARGS[3],
-        Arg::keyword("POLL_TIMEOUT", "time", "60", "after which a known address is asked for again; 0 for never"),
+        Arg::keyword(
+            "POLL_TIMEOUT",
+            "time",
+            "60",
+            "after which a known address is asked for again; 0 for never",
+        ),
         Arg::keyword("BROADCAST", "IP address", "255.255.255.255", "own network's broadcast address"),
         Arg::keyword("BROADCAST_POLL", "bool", "false", "whether such questions go to everybody"),
         Arg::keyword("TIMESTAMP", "bool", "true", "whether queries get a timestamp"),
@@ -120,7 +125,13 @@ pub(super) fn frame(
     to: MacAddress,
     headroom: usize,
 ) -> Packet {
-    #[derive(zerocopy::FromBytes, zerocopy::IntoBytes, zerocopy::KnownLayout, zerocopy::Immutable, zerocopy::Unaligned)]
+    #[derive(
+        zerocopy::FromBytes,
+        zerocopy::IntoBytes,
+        zerocopy::KnownLayout,
+        zerocopy::Immutable,
+        zerocopy::Unaligned,
+    )]
     #[repr(C)]
     struct Frame {
         ethernet: Ethernet,
@@ -272,7 +283,8 @@ impl Element for ArpQuerier {
     }
 
     fn write(&mut self, cx: &mut Cx<'_>, handler: &str, value: &str) -> Result<(), HandlerError> {
-        let address = |value: &str| Ipv4Addr::parse_plain(value).map(u32::from).map_err(HandlerError::Refused);
+        let address =
+            |value: &str| Ipv4Addr::parse_plain(value).map(u32::from).map_err(HandlerError::Refused);
         match handler {
             "ipaddr" => self.ip = address(value)?,
             "broadcast" => self.broadcast = address(value)?,
@@ -415,6 +427,7 @@ mod tests {
         push(&mut bench, [10, 0, 0, 9], 1);
         assert_eq!(bench.take("out").len(), 1);
         assert!(bench.read("q", "table").starts_with("10.0.0.9 1 02-00-00-00-00-09"));
-        assert!(Bench::error("in :: TestIn -> ARPQuerier(1.1.1.1, 2:0:0:0:0:1, TABLE nix) -> TestOut; TestIn -> TestOut;").contains("nix"));
+        let unknown = CONFIG.replace("00:01)", "00:01, TABLE nix)");
+        assert!(Bench::error(&unknown).contains("no element named 'nix'"));
     }
 }

@@ -151,7 +151,8 @@ impl Element for ArpResponder {
             }
             "remove" => {
                 for word in split_words(value) {
-                    let prefix = network(&word).ok_or_else(|| HandlerError::Refused(format!("bad address '{word}'")))?;
+                    let prefix = network(&word)
+                        .ok_or_else(|| HandlerError::Refused(format!("bad address '{word}'")))?;
                     let (network, mask) = (u32::from(prefix.network()), u32::from(prefix.mask));
                     self.entries.retain(|entry| (entry.network, entry.mask) != (network, mask));
                 }
@@ -202,7 +203,9 @@ mod tests {
     fn request(ip: [u8; 4]) -> Vec<u8> {
         let asker = (MacAddress([2, 0, 0, 0, 0, 9]), u32::from_be_bytes([10, 0, 0, 9]));
         let target = (MacAddress::default(), u32::from_be_bytes(ip));
-        super::super::arp_querier::frame(arp::REQUEST, asker, target, MacAddress::BROADCAST, 0).data().to_vec()
+        super::super::arp_querier::frame(arp::REQUEST, asker, target, MacAddress::BROADCAST, 0)
+            .data()
+            .to_vec()
     }
 
     #[test]
@@ -216,15 +219,22 @@ mod tests {
         let out = bench.take("out");
         let (frame, rest) = Ethernet::parse(&out[0]).unwrap();
         let answer = ArpIpv4::parse(rest).unwrap();
-        assert_eq!((frame.destination, frame.source), (MacAddress([2, 0, 0, 0, 0, 9]), MacAddress([2, 0, 0, 0, 0, 1])));
+        assert_eq!(
+            (frame.destination, frame.source),
+            (MacAddress([2, 0, 0, 0, 0, 9]), MacAddress([2, 0, 0, 0, 0, 1]))
+        );
         assert_eq!((answer.operation.get(), answer.sender_ip.get()), (arp::REPLY, 0x0a00_0001));
-        assert_eq!((answer.target_mac, answer.target_ip.get()), (MacAddress([2, 0, 0, 0, 0, 9]), 0x0a00_0009));
+        assert_eq!(
+            (answer.target_mac, answer.target_ip.get()),
+            (MacAddress([2, 0, 0, 0, 0, 9]), 0x0a00_0009)
+        );
         assert_eq!((out.len(), bench.take("no").len()), (2, 1));
     }
 
     #[test]
     fn rubbish_is_never_answered() {
-        let mut bench = Bench::new("in :: TestIn -> a :: ARPResponder(0.0.0.0/0 02:00:00:00:00:01) -> out :: TestOut;");
+        let mut bench =
+            Bench::new("in :: TestIn -> a :: ARPResponder(0.0.0.0/0 02:00:00:00:00:01) -> out :: TestOut;");
         let good = request([1, 2, 3, 4]);
         for length in 0..good.len() {
             bench.push("in", &good[..length]);

@@ -5,9 +5,7 @@ use std::time::Duration;
 
 use super::cache::{Cache, Limits};
 use crate::config::{EtherAddr, Value, split_words};
-use crate::element::{
-    Arg, Args, ConfigError, Cx, Descriptor, Element, Handler, HandlerError, StateKind,
-};
+use crate::element::{Arg, Args, ConfigError, Cx, Descriptor, Element, Handler, HandlerError, StateKind};
 use crate::state::{Reader, Schema, StateError, Stateful, Writer};
 use crate::wire::MacAddress;
 

@@ -99,10 +99,14 @@ impl Cache {
 
     /// Forgets the neighbour that was heard of longest ago when a new one would be too many.
     fn make_room(&mut self, ip: u32) {
-        if self.limits.entries == 0 || self.neighbours.len() < self.limits.entries || self.neighbours.contains_key(&ip) {
+        if self.limits.entries == 0
+            || self.neighbours.len() < self.limits.entries
+            || self.neighbours.contains_key(&ip)
+        {
             return;
         }
-        let oldest = self.neighbours.iter().min_by_key(|(ip, n)| (n.confirmed.max(n.asked), **ip)).map(|(ip, _)| *ip);
+        let oldest =
+            self.neighbours.iter().min_by_key(|(ip, n)| (n.confirmed.max(n.asked), **ip)).map(|(ip, _)| *ip);
         if let Some(oldest) = oldest {
             self.remove(oldest);
         }

@@ -56,7 +56,7 @@ fn word_length(rest: &str) -> Result<usize, String> {
             ']' => in_brackets = false,
             c if !in_brackets && (c.is_whitespace() || "()!&|<>=?".contains(c)) => {
                 // A single `|` starts no operator and ends no word: it is refused as part of a word.
-                return Ok(at.max(c.len_utf8()));
+                return Ok(if at == 0 { c.len_utf8() } else { at });
             }
             _ => {}
         }
@@ -104,6 +104,12 @@ enum Kind {
     IcmpType,
     True,
     False,
+}
+
+impl Kind {
+    fn takes_number(self) -> bool {
+        matches!(self, Self::Port | Self::Protocol | Self::Field(_) | Self::IcmpType)
+    }
 }
 
 const fn ip_field(byte: u16, shift: u32, bits: u32) -> Kind {
@@ -259,6 +265,9 @@ impl Parser<'_> {
             self.guess_kind(&mut primitive, said_nothing)?;
         }
         let expression = self.value(primitive, mask, operator)?;
+        if self.at == start {
+            return Err(format!("syntax error near '{}'", self.peek()));
+        }
         self.previous = primitive;
         Ok(expression)
     }
@@ -360,7 +369,7 @@ impl Parser<'_> {
         }
         let kind = if number(&value).is_ok() || port_range(&value).is_some() {
             match self.previous.kind {
-                Some(kind) if said_nothing || primitive.direction.is_some() => kind,
+                Some(kind) if kind.takes_number() && (said_nothing || primitive.direction.is_some()) => kind,
                 _ if primitive.protocol.is_some() => Kind::Port,
                 _ => {
                     return Err(format!(
@@ -394,6 +403,8 @@ impl Parser<'_> {
         primitive.kind = Some(kind);
         if said_nothing && self.previous.kind == Some(kind) {
             *primitive = self.previous;
+            // What follows is another protocol: `tcp or 17`.
+            primitive.protocol = primitive.protocol.filter(|_| kind != Kind::Protocol);
         } else if primitive.protocol.is_none() && kind == Kind::Port && self.previous.kind == Some(kind) {
             primitive.protocol = self.previous.protocol;
         }

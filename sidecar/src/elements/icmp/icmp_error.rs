@@ -3,13 +3,11 @@
 use std::net::Ipv4Addr;
 
 use crate::config::split_words;
-use crate::element::{
-    Annotations, Arg, Args, ConfigError, Cx, Descriptor, Element, Packet, StateKind,
-};
+use crate::element::{Annotations, Arg, Args, ConfigError, Cx, Descriptor, Element, Packet, StateKind};
 use crate::elements::classify::ip_names;
 use crate::packet::{HEADROOM, PacketType};
 use crate::state::{Reader, Schema, StateError, Stateful, Writer};
-use crate::wire::ipv4::{self, MIN_HEADER_LENGTH, Ipv4};
+use crate::wire::ipv4::{self, Ipv4, MIN_HEADER_LENGTH};
 use crate::wire::{Icmp, checksum, icmp};
 
 const NO_HEADER: &str = "no IP header";
@@ -22,7 +20,12 @@ pub(super) static DESCRIPTOR: Descriptor = Descriptor {
         Arg::required("SRC", "IP address", "source of the errors"),
         Arg::required("TYPE", "ICMP type", "number or name"),
         Arg::optional("CODE", "ICMP code", "0", "number or name"),
-        Arg::keyword("BADADDRS", "IP addresses", "", "sources to which no error is sent, such as broadcast addresses"),
+        Arg::keyword(
+            "BADADDRS",
+            "IP addresses",
+            "",
+            "sources to which no error is sent, such as broadcast addresses",
+        ),
         Arg::keyword("MTU", "unsigned", "576", "the longest error, in bytes"),
         Arg::keyword("PMTU", "unsigned", "0", "next-hop MTU in errors of code needfrag (RFC 1191)"),
         Arg::keyword("SET_FIX_ANNO", "bool", "true", "let FixIPSrc replace the source"),
@@ -33,7 +36,9 @@ pub(super) static DESCRIPTOR: Descriptor = Descriptor {
             | Annotations::PACKET_TYPE.0
             | Annotations::ICMP_PARAM_PROB.0,
     ),
-    writes: Annotations(Annotations::FIX_IP_SRC.0 | Annotations::TRANSPORT_HEADER.0 | Annotations::TIMESTAMP.0),
+    writes: Annotations(
+        Annotations::FIX_IP_SRC.0 | Annotations::TRANSPORT_HEADER.0 | Annotations::TIMESTAMP.0,
+    ),
     drops: &[NO_HEADER, FORBIDDEN],
     state: StateKind::Small,
     build,
@@ -89,8 +94,22 @@ fn build(args: &Args<'_>) -> Result<Box<dyn Element>, ConfigError> {
 fn code_number(kind: u8, name: &str) -> Option<u8> {
     let names: &[&str] = match kind {
         icmp::UNREACHABLE => &[
-            "net", "host", "protocol", "port", "needfrag", "srcroutefail", "netunknown", "hostunknown", "isolated",
-            "netprohibited", "hostprohibited", "nettos", "hosttos", "filterprohibited", "hostprecedence", "cutoff",
+            "net",
+            "host",
+            "protocol",
+            "port",
+            "needfrag",
+            "srcroutefail",
+            "netunknown",
+            "hostunknown",
+            "isolated",
+            "netprohibited",
+            "hostprohibited",
+            "nettos",
+            "hosttos",
+            "filterprohibited",
+            "hostprecedence",
+            "cutoff",
         ],
         icmp::REDIRECT => &["net", "host", "tosnet", "toshost"],
         icmp::TIME_EXCEEDED => &["transit", "reassembly"],
@@ -229,14 +248,18 @@ mod tests {
 
     #[test]
     fn an_error_quotes_the_packet_and_goes_to_its_source() {
-        let mut bench =
-            Bench::new("in :: TestIn -> MarkIPHeader -> ICMPError(10.0.1.1, unreachable, needfrag, PMTU 1400) -> out :: TestOut;");
+        let mut bench = Bench::new(
+            "in :: TestIn -> MarkIPHeader -> ICMPError(10.0.1.1, unreachable, needfrag, PMTU 1400) -> out :: TestOut;",
+        );
         let about = packet(1000, [10, 0, 1, 9]);
         bench.push("in", &about);
         let out = bench.take_packets("out");
         let bytes = out[0].data();
         let ip = Ipv4::check(bytes, Verify::Checksum).unwrap();
-        assert_eq!((ip.source_address().octets(), ip.destination_address().octets()), ([10, 0, 1, 1], [10, 0, 1, 9]));
+        assert_eq!(
+            (ip.source_address().octets(), ip.destination_address().octets()),
+            ([10, 0, 1, 1], [10, 0, 1, 9])
+        );
         assert_eq!((bytes.len(), &bytes[20..22], &bytes[24..28]), (576, &[3, 4][..], &[0, 0, 5, 120][..]));
         assert_eq!(checksum::of(&bytes[20..]), 0);
         assert_eq!(bytes[28..], about[..548]);
@@ -270,8 +293,14 @@ mod tests {
 
     #[test]
     fn types_and_codes_that_do_not_exist_are_refused() {
-        assert!(Bench::error("in :: TestIn -> ICMPError(1.1.1.1, gargle) -> TestOut;").contains("unknown ICMP type 'gargle'"));
-        assert!(Bench::error("in :: TestIn -> ICMPError(1.1.1.1, redirect, needfrag) -> TestOut;").contains("ICMP code"));
+        assert!(
+            Bench::error("in :: TestIn -> ICMPError(1.1.1.1, gargle) -> TestOut;")
+                .contains("unknown ICMP type 'gargle'")
+        );
+        assert!(
+            Bench::error("in :: TestIn -> ICMPError(1.1.1.1, redirect, needfrag) -> TestOut;")
+                .contains("ICMP code")
+        );
         assert!(Bench::error("in :: TestIn -> ICMPError(1.1.1.1, echo) -> TestOut;").contains("is no error"));
     }
 }

@@ -31,7 +31,8 @@ fn answer(bytes: &mut [u8]) -> Option<Ipv4Addr> {
         return None;
     }
     let code = u16::from(header.code);
-    let change = Change::new().word(u16::from(icmp::ECHO) << 8 | code, u16::from(icmp::ECHO_REPLY) << 8 | code);
+    let change =
+        Change::new().word(u16::from(icmp::ECHO) << 8 | code, u16::from(icmp::ECHO_REPLY) << 8 | code);
     header.kind = icmp::ECHO_REPLY;
     header.checksum.set(change.apply(header.checksum.get()));
     // Addresses that change places leave the header's checksum as it is.
@@ -63,8 +64,9 @@ mod tests {
 
     #[test]
     fn an_echo_is_answered_with_right_checksums_and_other_packets_are_not() {
-        let mut bench =
-            Bench::new("in :: TestIn -> MarkIPHeader -> p :: ICMPPingResponder -> out :: TestOut; p[1] -> other :: TestOut;");
+        let mut bench = Bench::new(
+            "in :: TestIn -> MarkIPHeader -> p :: ICMPPingResponder -> out :: TestOut; p[1] -> other :: TestOut;",
+        );
         let mut ping = vec![0x45, 0, 0, 32, 0, 0, 0, 0, 9, 1, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2];
         ping.extend([8, 0, 0, 0, 1, 2, 3, 4, b'a', b'b', b'c', b'd']);
         let sum = checksum::of(&ping[20..]);
@@ -72,8 +74,14 @@ mod tests {
         set_checksum(&mut ping);
         bench.push("in", &ping);
         let out = bench.take("out");
-        assert_eq!((&out[0][12..16], &out[0][16..20], out[0][20]), (&[10, 0, 0, 2][..], &[10, 0, 0, 1][..], 0));
-        assert_eq!((checksum::of(&out[0][..20]), checksum::of(&out[0][20..]), &out[0][24..]), (0, 0, &ping[24..]));
+        assert_eq!(
+            (&out[0][12..16], &out[0][16..20], out[0][20]),
+            (&[10, 0, 0, 2][..], &[10, 0, 0, 1][..], 0)
+        );
+        assert_eq!(
+            (checksum::of(&out[0][..20]), checksum::of(&out[0][20..]), &out[0][24..]),
+            (0, 0, &ping[24..])
+        );
         bench.push("in", &out[0]);
         assert_eq!(bench.take("other"), out);
     }

@@ -24,7 +24,12 @@ pub(super) static DESCRIPTOR: Descriptor = Descriptor {
     processing: "a/ah",
     args: &[
         Arg::optional("OFFSET", "unsigned", "0", "where the IP header starts"),
-        Arg::keyword("INTERFACES", "IP prefixes", "", "own addresses; their networks' broadcast addresses are bad sources"),
+        Arg::keyword(
+            "INTERFACES",
+            "IP prefixes",
+            "",
+            "own addresses; their networks' broadcast addresses are bad sources",
+        ),
         Arg::keyword("BADSRC", "IP addresses", "", "sources that are bad"),
         Arg::keyword("GOODDST", "IP addresses", "", "destinations for which any source is good"),
         Arg::keyword("CHECKSUM", "bool", "true", "whether the checksum must be right"),
@@ -132,7 +137,9 @@ impl Element for CheckIpHeader {
         let counts = REASONS.map(|reason| (reason, cx.drop_count(reason)));
         match handler {
             "drops" => Ok(counts.iter().map(|(_, count)| count).sum::<u64>().to_string()),
-            "drop_details" => Ok(counts.iter().map(|(reason, count)| format!("{count:15}  {reason}\n")).collect()),
+            "drop_details" => {
+                Ok(counts.iter().map(|(reason, count)| format!("{count:15}  {reason}\n")).collect())
+            }
             other => Err(HandlerError::NoHandler(other.to_owned())),
         }
     }
@@ -162,7 +169,8 @@ mod tests {
 
     #[test]
     fn bad_packets_are_counted_by_reason_or_leave_by_output_1() {
-        let mut bench = Bench::new("in :: TestIn -> c :: CheckIPHeader(INTERFACES 10.0.1.1/24) -> out :: TestOut;");
+        let mut bench =
+            Bench::new("in :: TestIn -> c :: CheckIPHeader(INTERFACES 10.0.1.1/24) -> out :: TestOut;");
         let change = |at: usize, to: u8| {
             let mut bytes = packet();
             bytes[at] = to;
@@ -171,7 +179,8 @@ mod tests {
         };
         let mut bad_sum = packet();
         bad_sum[8] = 3;
-        for bad in [vec![0x45; 5], change(0, 0x65), change(0, 0x43), change(3, 200), bad_sum, change(15, 255)] {
+        for bad in [vec![0x45; 5], change(0, 0x65), change(0, 0x43), change(3, 200), bad_sum, change(15, 255)]
+        {
             bench.push("in", &bad);
         }
         for reason in super::REASONS {
@@ -179,7 +188,8 @@ mod tests {
         }
         assert_eq!(bench.read("c", "drops"), "6");
         assert!(bench.take("out").is_empty());
-        let mut bench = Bench::new("in :: TestIn -> c :: CheckIPHeader -> out :: TestOut; c[1] -> bad :: TestOut;");
+        let mut bench =
+            Bench::new("in :: TestIn -> c :: CheckIPHeader -> out :: TestOut; c[1] -> bad :: TestOut;");
         bench.push("in", &[1, 2, 3]);
         assert_eq!(bench.take("bad"), [[1, 2, 3]]);
     }

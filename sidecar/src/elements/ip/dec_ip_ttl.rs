@@ -35,7 +35,11 @@ struct DecIpTtl {
 }
 
 fn build(args: &Args<'_>) -> Result<Box<dyn Element>, ConfigError> {
-    Ok(Box::new(DecIpTtl { active: args.or("ACTIVE", true)?, multicast: args.or("MULTICAST", true)?, expired: 0 }))
+    Ok(Box::new(DecIpTtl {
+        active: args.or("ACTIVE", true)?,
+        multicast: args.or("MULTICAST", true)?,
+        expired: 0,
+    }))
 }
 
 impl Element for DecIpTtl {
@@ -57,7 +61,8 @@ impl Element for DecIpTtl {
             return None;
         }
         let protocol = u16::from(ip.protocol);
-        let change = Change::new().word(u16::from(ip.ttl) << 8 | protocol, u16::from(ip.ttl - 1) << 8 | protocol);
+        let change =
+            Change::new().word(u16::from(ip.ttl) << 8 | protocol, u16::from(ip.ttl - 1) << 8 | protocol);
         ip.ttl -= 1;
         ip.checksum.set(change.apply(ip.checksum.get()));
         Some(packet)
@@ -104,8 +109,9 @@ mod tests {
 
     #[test]
     fn dead_packets_leave_by_output_1_unchanged() {
-        let mut bench =
-            Bench::new("in :: TestIn -> MarkIPHeader -> d :: DecIPTTL -> out :: TestOut; d[1] -> dead :: TestOut;");
+        let mut bench = Bench::new(
+            "in :: TestIn -> MarkIPHeader -> d :: DecIPTTL -> out :: TestOut; d[1] -> dead :: TestOut;",
+        );
         bench.push("in", &packet(1));
         bench.push("in", &packet(0));
         assert_eq!(bench.take("dead"), [packet(1), packet(0)]);

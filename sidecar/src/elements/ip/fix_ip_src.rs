@@ -47,7 +47,9 @@ mod tests {
 
     #[test]
     fn only_packets_that_ask_for_it_get_the_address_and_only_once() {
-        let mut bench = Bench::new("in :: TestIn -> MarkIPHeader -> FixIPSrc(1.2.3.4) -> FixIPSrc(5.6.7.8) -> out :: TestOut;");
+        let mut bench = Bench::new(
+            "in :: TestIn -> MarkIPHeader -> FixIPSrc(1.2.3.4) -> FixIPSrc(5.6.7.8) -> out :: TestOut;",
+        );
         let mut bytes = vec![0x45, 0, 0, 20, 0, 0, 0, 0, 9, 17, 0, 0, 10, 0, 1, 9, 10, 0, 2, 9];
         set_checksum(&mut bytes);
         let mut asking = Packet::from_slice(&bytes);

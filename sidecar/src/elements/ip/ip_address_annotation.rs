@@ -9,7 +9,11 @@ use crate::wire::checksum::Change;
 pub(super) static GET_IP_ADDRESS: Descriptor = Descriptor {
     class: "GetIPAddress",
     summary: "sets destination IP address annotation from packet data",
-    args: &[Arg::required("OFFSET", "unsigned", "where the address is; 16 for the destination of a bare IP packet")],
+    args: &[Arg::required(
+        "OFFSET",
+        "unsigned",
+        "where the address is; 16 for the destination of a bare IP packet",
+    )],
     writes: Annotations::DST_IP,
     build: |args| Ok(Box::new(GetIpAddress { offset: args.need("OFFSET")? })),
     ..Descriptor::BASE
@@ -28,8 +32,17 @@ pub(super) static STORE_IP_ADDRESS: Descriptor = Descriptor {
     class: "StoreIPAddress",
     summary: "stores IP address in packet",
     args: &[
-        Arg::required("ADDRESS_OR_OFFSET", "IP address or offset", "the address, or the offset when that is all"),
-        Arg::optional("OFFSET", "unsigned, src or dst", "", "where it goes; src and dst keep the checksum right"),
+        Arg::required(
+            "ADDRESS_OR_OFFSET",
+            "IP address or offset",
+            "the address, or the offset when that is all",
+        ),
+        Arg::optional(
+            "OFFSET",
+            "unsigned, src or dst",
+            "",
+            "where it goes; src and dst keep the checksum right",
+        ),
     ],
     reads: Annotations(Annotations::DST_IP.0 | Annotations::NETWORK_HEADER.0),
     drops: &["packet too short"],
@@ -130,7 +143,8 @@ mod tests {
 
     #[test]
     fn a_stored_source_keeps_the_checksum_right() {
-        let mut bench = Bench::new("in :: TestIn -> MarkIPHeader -> StoreIPAddress(1.2.3.4, src) -> out :: TestOut;");
+        let mut bench =
+            Bench::new("in :: TestIn -> MarkIPHeader -> StoreIPAddress(1.2.3.4, src) -> out :: TestOut;");
         let mut bytes = vec![0x45, 0, 0, 20, 0, 0, 0, 0, 9, 17, 0, 0, 10, 0, 1, 9, 10, 0, 2, 9];
         set_checksum(&mut bytes);
         bench.push("in", &bytes);

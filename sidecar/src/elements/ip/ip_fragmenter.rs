@@ -85,7 +85,9 @@ impl IpFragmenter {
         let bytes = packet.network();
         let Some((ip, _)) = Ipv4::parse(bytes) else { return false };
         let (header_length, length) = (ip.header_length(), ip.total_length().min(bytes.len()));
-        let (Some(first_header), Some(payload)) = (bytes.get(..header_length), bytes.get(header_length..length)) else {
+        let (Some(first_header), Some(payload)) =
+            (bytes.get(..header_length), bytes.get(header_length..length))
+        else {
             return false;
         };
         if header_length < MIN_HEADER_LENGTH || header_length + 8 > self.mtu {
@@ -131,7 +133,8 @@ impl Element for IpFragmenter {
                 cx.emit(0, packet);
                 continue;
             }
-            let df = Ipv4::parse(packet.network()).is_some_and(|(ip, _)| ip.fragment.get() & DONT_FRAGMENT != 0);
+            let df =
+                Ipv4::parse(packet.network()).is_some_and(|(ip, _)| ip.fragment.get() & DONT_FRAGMENT != 0);
             if df && self.honor_df {
                 self.refused += 1;
                 cx.emit_or_drop(1, TOO_BIG, packet);
@@ -173,8 +176,9 @@ mod tests {
 
     #[test]
     fn packets_that_fit_pass_and_those_with_df_leave_by_output_1() {
-        let mut bench =
-            Bench::new("in :: TestIn -> MarkIPHeader -> f :: IPFragmenter(100) -> out :: TestOut; f[1] -> big :: TestOut;");
+        let mut bench = Bench::new(
+            "in :: TestIn -> MarkIPHeader -> f :: IPFragmenter(100) -> out :: TestOut; f[1] -> big :: TestOut;",
+        );
         let (fits, big) = (packet(&[], &[1; 80], DONT_FRAGMENT), packet(&[], &[1; 81], DONT_FRAGMENT));
         bench.push("in", &fits);
         bench.push("in", &big);

@@ -1,26 +1,43 @@
-//! IP: checking, marking and changing headers, routes, fragments.
+//! IP: checking, marking, printing and changing headers, routes, fragments.
 
 use crate::element::Descriptor;
 
 mod check_ip_header;
+mod check_transport_header;
 mod dec_ip_ttl;
 mod fix_ip_src;
 mod ip_address_annotation;
+mod ip_encap;
 mod ip_fragmenter;
+mod ip_gw_options;
 mod ip_lookup;
+mod ip_mirror;
+mod ip_print;
 mod mark_ip_header;
 mod route_trie;
+mod transport_checksum;
 
 pub(super) static GROUP: &[&Descriptor] = &[
     &check_ip_header::DESCRIPTOR,
     &check_ip_header::CHECK_IP_HEADER_2,
+    &check_transport_header::CHECK_TCP,
+    &check_transport_header::CHECK_UDP,
+    &check_transport_header::CHECK_ICMP,
     &mark_ip_header::DESCRIPTOR,
     &dec_ip_ttl::DESCRIPTOR,
     &fix_ip_src::DESCRIPTOR,
+    &ip_encap::IP_ENCAP,
+    &ip_encap::UDP_IP_ENCAP,
     &ip_fragmenter::DESCRIPTOR,
+    &ip_gw_options::DESCRIPTOR,
+    &ip_mirror::DESCRIPTOR,
+    &ip_print::DESCRIPTOR,
     &ip_address_annotation::GET_IP_ADDRESS,
     &ip_address_annotation::SET_IP_ADDRESS,
     &ip_address_annotation::STORE_IP_ADDRESS,
+    &transport_checksum::SET_IP_CHECKSUM,
+    &transport_checksum::SET_TCP_CHECKSUM,
+    &transport_checksum::SET_UDP_CHECKSUM,
     &ip_lookup::RADIX,
     &ip_lookup::STATIC,
     &ip_lookup::LINEAR,

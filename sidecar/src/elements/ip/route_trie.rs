@@ -119,7 +119,9 @@ impl RouteTrie {
         let mut at = (first as u64) << 16;
         while at < end {
             let mut longer = self.routes.range((at as u32, 0)..).filter(|((_, length), _)| *length > 16);
-            let Some((&(network, _), _)) = longer.next().filter(|((n, _), _)| u64::from(*n) < end) else { break };
+            let Some((&(network, _), _)) = longer.next().filter(|((n, _), _)| u64::from(*n) < end) else {
+                break;
+            };
             let slot = (network >> 16) as usize;
             self.root[slot] = self.build(u64::from(network) & !0xffff, 16, self.root[slot]);
             at = (slot as u64 + 1) << 16;
@@ -133,8 +135,10 @@ impl RouteTrie {
             let mask = u32::MAX.checked_shl(32 - u32::from(length)).unwrap_or(0);
             self.routes.get(&(start & mask, length)).map(|route| (start & mask, length, *route))
         });
-        let within = self.routes.range((start, 0)..).take_while(|((n, _), _)| ((*n >> 16) as usize) < first + count);
-        let within = within.filter(|((_, length), _)| *length <= 16).map(|((n, length), route)| (*n, *length, *route));
+        let within =
+            self.routes.range((start, 0)..).take_while(|((n, _), _)| ((*n >> 16) as usize) < first + count);
+        let within =
+            within.filter(|((_, length), _)| *length <= 16).map(|((n, length), route)| (*n, *length, *route));
         // In order of address, then length: an inner prefix comes after the one around it.
         for (network, length, route) in above.into_iter().chain(within) {
             let low = ((network >> 16) as usize).max(first);

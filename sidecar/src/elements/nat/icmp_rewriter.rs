@@ -50,7 +50,9 @@ fn build(args: &Args<'_>) -> Result<Box<dyn Element>, ConfigError> {
 
 /// The flow of the packet that the ICMP error at the start of `bytes` quotes.
 fn quoted_flow(bytes: &[u8]) -> Result<FlowId, &'static str> {
-    let (ip, _) = Ipv4::parse(bytes).filter(|(ip, _)| ip.protocol == ipv4::ICMP && ip.is_first_fragment()).ok_or(NOT_ERROR)?;
+    let (ip, _) = Ipv4::parse(bytes)
+        .filter(|(ip, _)| ip.protocol == ipv4::ICMP && ip.is_first_fragment())
+        .ok_or(NOT_ERROR)?;
     let message = ipv4::payload(bytes).ok_or(NOT_ERROR)?;
     let (header, quoted) = Icmp::parse(message).ok_or(NOT_ERROR)?;
     if !Icmp::is_error(header.kind) {
@@ -102,12 +104,15 @@ impl Element for IcmpRewriter {
                 return None;
             }
         };
-        let mut found = self.rewriters.iter().filter_map(|id| cx.element_mut::<IpRewriter>(*id)?.untranslate(&quoted));
+        let mut found =
+            self.rewriters.iter().filter_map(|id| cx.element_mut::<IpRewriter>(*id)?.untranslate(&quoted));
         let Some(original) = found.next() else {
             cx.emit_or_drop(1, UNKNOWN, packet);
             return None;
         };
-        if let Some(destination) = translate(packet.network_mut(), &quoted, &original).filter(|_| self.set_destination) {
+        if let Some(destination) =
+            translate(packet.network_mut(), &quoted, &original).filter(|_| self.set_destination)
+        {
             packet.anno_mut().dst_ip = Ipv4Addr::from(destination);
         }
         Some(packet)

@@ -33,7 +33,9 @@ impl InputSpec {
             Ok(port) => Err(format!("output port {port} is not connected")),
             Err(_) => Err(format!("bad output port '{word}'")),
         };
-        let both = |forward: &str, reply: &str| Ok::<_, String>(Outputs { forward: output(forward)?, reply: output(reply)? });
+        let both = |forward: &str, reply: &str| {
+            Ok::<_, String>(Outputs { forward: output(forward)?, reply: output(reply)? })
+        };
         match *words.as_slice() {
             ["drop" | "discard"] => Ok(Self::Drop),
             ["pass" | "passthrough" | "nochange"] => Ok(Self::Pass(output("0")?)),
@@ -42,14 +44,17 @@ impl InputSpec {
             ["pattern" | "xpattern", name, forward, reply] => {
                 Ok(Self::Named { name: name.to_owned(), outputs: both(forward, reply)? })
             }
-            ["pattern" | "xpattern", ref fields @ .., forward, reply] if fields.len() >= 2 => Ok(Self::Rewrite {
-                pattern: Pattern::parse(fields, address_of)?,
-                outputs: both(forward, reply)?,
-                next: 0,
-            }),
-            ["pattern" | "xpattern" | "keep" | "drop" | "discard" | "pass" | "passthrough" | "nochange", ..] => {
-                Err(format!("syntax error in '{text}'"))
+            ["pattern" | "xpattern", ref fields @ .., forward, reply] if fields.len() >= 2 => {
+                Ok(Self::Rewrite {
+                    pattern: Pattern::parse(fields, address_of)?,
+                    outputs: both(forward, reply)?,
+                    next: 0,
+                })
             }
+            [
+                "pattern" | "xpattern" | "keep" | "drop" | "discard" | "pass" | "passthrough" | "nochange",
+                ..,
+            ] => Err(format!("syntax error in '{text}'")),
             [name] => Err(format!("no mapper named '{name}'; use drop, pass, keep or pattern")),
             _ => Err(format!("bad input specification '{text}'; use drop, pass, keep or pattern")),
         }
@@ -59,7 +64,8 @@ impl InputSpec {
     pub(super) fn start(pattern: &Pattern, next: u32, random: impl FnOnce() -> u32) -> u32 {
         match pattern.variation {
             Variation::None => 0,
-            Variation::Port { choice: Choice::Sequential, .. } | Variation::Address { choice: Choice::Sequential, .. } => next,
+            Variation::Port { choice: Choice::Sequential, .. }
+            | Variation::Address { choice: Choice::Sequential, .. } => next,
             Variation::Port { .. } | Variation::Address { .. } => random(),
         }
     }

@@ -17,19 +17,14 @@ use super::pattern::{Pattern, Variation};
 use super::table::MappingTable;
 use super::translate::rewrite;
 use crate::element::{
-    Annotations, Arg, Args, Batch, ConfigError, Cx, Descriptor, Element, Handler, HandlerError, Packet, StateKind,
+    Annotations, Arg, Args, Batch, ConfigError, Cx, Descriptor, Element, Handler, HandlerError, Packet,
+    StateKind,
 };
 use crate::packet::BATCH;
 use crate::state::{Reader, Schema, SlotId, StateError, Stateful, Table, Writer};
 use crate::wire::{FlowId, Protocol};
 
-const DROPS: &[&str] = &[
-    NOT_FLOW,
-    FRAGMENT,
-    UNKNOWN,
-    NO_PORT,
-    FULL,
-];
+const DROPS: &[&str] = &[NOT_FLOW, FRAGMENT, UNKNOWN, NO_PORT, FULL];
 const NOT_FLOW: &str = "not a packet of a rewritten protocol";
 const FRAGMENT: &str = "later fragment";
 const UNKNOWN: &str = "no mapping";
@@ -54,14 +49,19 @@ const HANDLERS: &[Handler] = &[
     Handler::read("patterns", "the patterns of the inputs, a line each"),
 ];
 
-const SPECS: Arg = Arg::rest("INPUTSPEC", "drop, pass, keep or pattern", "treatment of unknown flows, one for each input");
+const SPECS: Arg =
+    Arg::rest("INPUTSPEC", "drop, pass, keep or pattern", "treatment of unknown flows, one for each input");
 const CAPACITY: Arg = Arg::keyword("MAPPING_CAPACITY", "unsigned", "2147483647", "most flows");
-const DST_ANNO: Arg = Arg::keyword("DST_ANNO", "bool", "true", "set the destination annotation to the rewritten address");
-const REAP: Arg = Arg::keyword("REAP_INTERVAL", "time", "900", "taken for Click's sake: flows go when they are due");
+const DST_ANNO: Arg =
+    Arg::keyword("DST_ANNO", "bool", "true", "set the destination annotation to the rewritten address");
+const REAP: Arg =
+    Arg::keyword("REAP_INTERVAL", "time", "900", "taken for Click's sake: flows go when they are due");
 const TCP: Arg = Arg::keyword("TCP_TIMEOUT", "time", "86400", "for TCP flows with data both ways");
 const TCP_DONE: Arg = Arg::keyword("TCP_DONE_TIMEOUT", "time", "240", "for TCP flows that have ended");
-const TCP_NODATA: Arg = Arg::keyword("TCP_NODATA_TIMEOUT", "time", "300", "for TCP flows without data one way");
-const TCP_GUARANTEE: Arg = Arg::keyword("TCP_GUARANTEE", "time", "5", "no TCP flow goes earlier after a packet");
+const TCP_NODATA: Arg =
+    Arg::keyword("TCP_NODATA_TIMEOUT", "time", "300", "for TCP flows without data one way");
+const TCP_GUARANTEE: Arg =
+    Arg::keyword("TCP_GUARANTEE", "time", "5", "no TCP flow goes earlier after a packet");
 
 const BASE: Descriptor = Descriptor {
     ports: "1-/1-",
@@ -84,13 +84,20 @@ pub(super) static IP_REWRITER: Descriptor = Descriptor {
         TCP_NODATA,
         TCP_GUARANTEE,
         Arg::keyword("UDP_TIMEOUT", "time", "300", "for UDP flows"),
-        Arg::keyword("UDP_STREAMING_TIMEOUT", "time", "UDP_TIMEOUT", "for UDP flows with answers and three packets"),
+        Arg::keyword(
+            "UDP_STREAMING_TIMEOUT",
+            "time",
+            "UDP_TIMEOUT",
+            "for UDP flows with answers and three packets",
+        ),
         Arg::keyword("UDP_GUARANTEE", "time", "5", "no UDP flow goes earlier after a packet"),
         REAP,
         CAPACITY,
         DST_ANNO,
     ],
-    build: |args| build(args, &[Protocol::Tcp, Protocol::Udp], "UDP_TIMEOUT", "UDP_STREAMING_TIMEOUT", "UDP_GUARANTEE"),
+    build: |args| {
+        build(args, &[Protocol::Tcp, Protocol::Udp], "UDP_TIMEOUT", "UDP_STREAMING_TIMEOUT", "UDP_GUARANTEE")
+    },
     ..BASE
 };
 
@@ -154,7 +161,8 @@ fn build(
     guarantee: &str,
 ) -> Result<Box<dyn Element>, ConfigError> {
     let seconds = |name: &str, default: u64| args.or(name, Duration::from_secs(default));
-    let at_least = |span: Duration, least: Duration| u64::try_from(span.max(least).as_nanos()).unwrap_or(u64::MAX);
+    let at_least =
+        |span: Duration, least: Duration| u64::try_from(span.max(least).as_nanos()).unwrap_or(u64::MAX);
     let tcp_guarantee = seconds("TCP_GUARANTEE", 5)?;
     let guarantee = seconds(guarantee, 5)?;
     let udp = seconds(timeout, 300)?;
@@ -246,7 +254,14 @@ impl IpRewriter {
 
     /// Rewrites a packet of a known flow and notes it in its mapping.
     #[inline]
-    fn pass_through(&mut self, slot: SlotId, way: Way, packet: &mut Packet, flow: &FlowId, now: u64) -> Verdict {
+    fn pass_through(
+        &mut self,
+        slot: SlotId,
+        way: Way,
+        packet: &mut Packet,
+        flow: &FlowId,
+        now: u64,
+    ) -> Verdict {
         let Some((original, mapping)) = self.table.get(slot) else { return Err(UNKNOWN) };
         let (to, output) = match way {
             Way::Forward => (mapping.rewritten, mapping.forward_output),
@@ -276,7 +291,8 @@ impl IpRewriter {
         if let Some(InputSpec::Pass(output)) = self.specs.get(input) {
             return Ok(*output);
         }
-        let fragment = crate::wire::Ipv4::parse(packet.network()).is_some_and(|(ip, _)| !ip.is_first_fragment());
+        let fragment =
+            crate::wire::Ipv4::parse(packet.network()).is_some_and(|(ip, _)| !ip.is_first_fragment());
         // RFC 4787, REQ-14 wants fragments translated in any order: an IPReassembler before this element does that.
         Err(if fragment { FRAGMENT } else { NOT_FLOW })
     }
@@ -329,7 +345,14 @@ impl IpRewriter {
         for (flow, mapping) in self.table.iter().filter(|(flow, mapping)| wanted(flow, mapping)) {
             let left = self.table.left(flow, mapping, now);
             for way in [Way::Forward, Way::Reply] {
-                let key = (flow.protocol, flow.source, flow.source_port, flow.destination, flow.destination_port, way == Way::Reply);
+                let key = (
+                    flow.protocol,
+                    flow.source,
+                    flow.source_port,
+                    flow.destination,
+                    flow.destination_port,
+                    way == Way::Reply,
+                );
                 lines.insert(key, format!("{}\n", Printed { flow, mapping, way, left }));
             }
         }
@@ -380,7 +403,8 @@ impl Element for IpRewriter {
         self.random = cx.random();
         for spec in &mut self.specs {
             let InputSpec::Named { name, outputs } = spec else { continue };
-            let pattern = IpRewriterPatterns::find(cx, name).ok_or_else(|| format!("no such pattern '{name}'"))?;
+            let pattern =
+                IpRewriterPatterns::find(cx, name).ok_or_else(|| format!("no such pattern '{name}'"))?;
             *spec = InputSpec::Rewrite { pattern, outputs: *outputs, next: 0 };
         }
         Ok(())
@@ -403,7 +427,9 @@ impl Element for IpRewriter {
         }
         let first = verdicts[0];
         match first {
-            Ok(output) if verdicts[..batch.len()].iter().all(|v| *v == first) => cx.leave_by(usize::from(output)),
+            Ok(output) if verdicts[..batch.len()].iter().all(|v| *v == first) => {
+                cx.leave_by(usize::from(output))
+            }
             _ => {
                 for (packet, verdict) in batch.drain().zip(verdicts) {
                     match verdict {

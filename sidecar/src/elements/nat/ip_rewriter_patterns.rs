@@ -38,14 +38,21 @@ fn build(args: &Args<'_>) -> Result<Box<dyn Element>, ConfigError> {
             Err(problem) => problems.push(format!("pattern '{name}': {problem}")),
         }
     }
-    if problems.is_empty() { Ok(Box::new(IpRewriterPatterns { patterns })) } else { Err(ConfigError(problems)) }
+    if problems.is_empty() {
+        Ok(Box::new(IpRewriterPatterns { patterns }))
+    } else {
+        Err(ConfigError(problems))
+    }
 }
 
 impl IpRewriterPatterns {
     /// The pattern of a name, whichever element of the graph defines it.
     pub(super) fn find(cx: &mut Cx<'_>, name: &str) -> Option<Pattern> {
-        let definers: Vec<_> =
-            cx.all_elements().filter(|(_, _, class)| class.class == DESCRIPTOR.class).map(|(id, ..)| id).collect();
+        let definers: Vec<_> = cx
+            .all_elements()
+            .filter(|(_, _, class)| class.class == DESCRIPTOR.class)
+            .map(|(id, ..)| id)
+            .collect();
         definers.into_iter().find_map(|id| cx.element_mut::<Self>(id)?.patterns.get(name).copied())
     }
 }

@@ -14,6 +14,8 @@ mod mapping;
 mod pattern;
 mod port_pool;
 mod table;
+#[cfg(test)]
+mod tests;
 mod translate;
 
 pub(super) static GROUP: &[&Descriptor] = &[

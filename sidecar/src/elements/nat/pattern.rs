@@ -56,7 +56,8 @@ impl Pattern {
             Ok(fixed) => fixed,
             Err(()) => {
                 let (low, high, choice) = address_range(source, address_of).ok_or("bad source address")?;
-                variation = if low == high { Variation::None } else { Variation::Address { low, high, choice } };
+                variation =
+                    if low == high { Variation::None } else { Variation::Address { low, high, choice } };
                 Some(low)
             }
         };
@@ -128,7 +129,8 @@ fn address_range(word: &str, address_of: AddressOf<'_>) -> Option<(u32, u32, Cho
         return (low <= high).then_some((low, high, choice));
     }
     let (address, bits) = range.split_once('/')?;
-    let (address, bits): (u32, u32) = (address_of(address)?.into(), bits.parse().ok().filter(|b| (1..=32).contains(b))?);
+    let (address, bits): (u32, u32) =
+        (address_of(address)?.into(), bits.parse().ok().filter(|b| (1..=32).contains(b))?);
     let host = u32::MAX.checked_shr(bits).unwrap_or(0);
     let (first, last) = (address & !host, address | host);
     Some(if host > 1 { (first + 1, last - 1, choice) } else { (first, last, choice) })
@@ -166,8 +168,14 @@ mod tests {
         let ports = |low, high, choice| Variation::Port { low, high, choice };
         assert_eq!(parse("1.0.0.1 20 - -").unwrap().variation, Variation::None);
         assert_eq!(parse("1.0.0.1 1024-65535 - -").unwrap().variation, ports(1024, 65535, Choice::Preserve));
-        assert_eq!(parse("1.0.0.1 1024-65535# - 80").unwrap().variation, ports(1024, 65535, Choice::Sequential));
-        assert_eq!(parse("1.0.0.1 1024-65535? 2.0.0.2 -").unwrap().variation, ports(1024, 65535, Choice::Random));
+        assert_eq!(
+            parse("1.0.0.1 1024-65535# - 80").unwrap().variation,
+            ports(1024, 65535, Choice::Sequential)
+        );
+        assert_eq!(
+            parse("1.0.0.1 1024-65535? 2.0.0.2 -").unwrap().variation,
+            ports(1024, 65535, Choice::Random)
+        );
         let basic = parse("1.0.0.0/24 -").unwrap();
         let (low, high) = (0x0100_0001, 0x0100_00fe);
         assert_eq!(basic.variation, Variation::Address { low, high, choice: Choice::Preserve });

@@ -55,7 +55,8 @@ impl PortPool {
     fn first_in(&self, from: u16, to: u16) -> Option<u16> {
         let word = usize::from(from >> 6);
         let here = self.unused[word] & (u64::MAX << (from & 63));
-        let port = if here != 0 { (word as u32) << 6 | here.trailing_zeros() } else { self.first_after(word + 1)? };
+        let port =
+            if here != 0 { (word as u32) << 6 | here.trailing_zeros() } else { self.first_after(word + 1)? };
         u16::try_from(port).ok().filter(|port| *port <= to)
     }
 

@@ -111,7 +111,10 @@ impl MappingTable {
     /// Puts a mapping in. One that answers the same replies goes, as in Click: the newer flow wins.
     pub(super) fn insert(&mut self, flow: FlowId, mapping: Mapping) -> SlotId {
         let reply = mapping.rewritten.reverse();
-        for rival in [self.find_reply(&reply), self.find_forward(&reply).filter(|_| reply != flow)].into_iter().flatten() {
+        for rival in [self.find_reply(&reply), self.find_forward(&reply).filter(|_| reply != flow)]
+            .into_iter()
+            .flatten()
+        {
             self.remove(rival);
         }
         let slot = self.flows.insert_strict(flow, mapping);

@@ -1,0 +1,11 @@
+//! Flows: numbering them, counting them, watching them.
+
+use crate::element::Descriptor;
+
+mod aggregate_counter;
+mod aggregate_ip_flows;
+mod flow_monitor;
+mod pair;
+
+pub(super) static GROUP: &[&Descriptor] =
+    &[&aggregate_ip_flows::DESCRIPTOR, &aggregate_counter::DESCRIPTOR, &flow_monitor::DESCRIPTOR];
