@@ -184,6 +184,8 @@ impl OutEdge {
         let start = self.ring_start();
         self.resent += self.sent.saturating_sub(accepted.max(start));
         self.sent = accepted.max(start);
+        // A receiver that started again may be behind what it had acknowledged.
+        self.accepted = accepted.max(self.durable);
         self.acknowledge(accepted, durable);
         start.saturating_sub(accepted)
     }
@@ -250,7 +252,12 @@ mod tests {
         edge.acknowledge(4, 2);
         assert_eq!(edge.kept(), 3);
         assert_eq!(edge.resume(Some(3), 2), 0);
-        assert_eq!(sent(&mut edge, 0), [4], "accepted never goes back");
+        assert_eq!(
+            edge.accepted(),
+            3,
+            "a receiver that started again has not stored all that it had accepted"
+        );
+        assert_eq!(sent(&mut edge, 0), [3, 4]);
     }
 
     #[test]

@@ -24,7 +24,6 @@ impl World {
     pub(in super::super) fn settle(&mut self) {
         self.emitting = false;
         self.set_store_down(false);
-        self.sides.iter_mut().for_each(|side| side.frozen_until = 0);
         let end = self.now + 8_000 * MS;
         while self.now < end && !self.all_arrived() {
             self.step();

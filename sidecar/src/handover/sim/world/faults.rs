@@ -87,7 +87,9 @@ impl World {
             3 if faults.store_outages => self.set_store_down(!self.store.down),
             4 if faults.frozen => {
                 let at = self.random.below(self.sides.len() as u64) as usize;
-                self.sides[at].frozen_until = self.now + self.random.below(30 * MS);
+                // Never shorter than before: what waits would be overtaken by what comes later.
+                let until = self.now + self.random.below(30 * MS);
+                self.sides[at].frozen_until = self.sides[at].frozen_until.max(until);
             }
             _ => {}
         }
