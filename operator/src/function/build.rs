@@ -84,7 +84,7 @@ enum Standing {
     Owner,
     /// It was made to own and does not (yet): it starts or cannot be asked.
     Hopeful,
-    /// It was made to own, but another does.
+    /// It was made to own, but another does, or did after it.
     Late,
     /// A live migration is using it.
     InUse,
@@ -107,7 +107,7 @@ fn standing(observed: &Observed<'_>, part: &Part, pod: &Pod) -> Standing {
         (Some(Role::Owner), _) => Standing::Owner,
         // A source that has sealed is still needed until its migration ends.
         (_, labels::ROLE_OWNER | labels::ROLE_RETIRED) if moving.is_some() => Standing::InUse,
-        (Some(Role::Standby), labels::ROLE_OWNER) => Standing::Late,
+        (Some(Role::Standby | Role::Sealed), labels::ROLE_OWNER) => Standing::Late,
         (_, labels::ROLE_OWNER) => Standing::Hopeful,
         _ => Standing::Leftover,
     }
@@ -166,7 +166,10 @@ fn undecided(observed: &Observed<'_>, sub_function: &str, alive: &[(&Pod, Standi
 }
 
 fn new_owner(observed: &Observed<'_>, family: Family<'_>, part: &Part) -> Pod {
-    let epoch = observed.last_epoch(part.name());
+    // A pod that was refused proves that its epoch is past, although nobody may have told us the one that followed.
+    let refused = observed.pods_of(part.name()).filter(|pod| standing(observed, part, pod) == Standing::Late);
+    let beyond = refused.filter_map(|pod| pod::claimed_epoch(pod)).map(|epoch| epoch + 1).max().unwrap_or(0);
+    let epoch = observed.last_epoch(part.name()).max(beyond);
     // The name depends on what is there, so that repeating the step finds the pod, and a pod that lingers (a lost
     // node's) does not keep its successor from being made.
     let mut there: Vec<String> =

@@ -29,6 +29,8 @@ use crate::settings::Settings;
 pub const CONTAINER: &str = "sidecar";
 /// Nobody, as distributions of containers have it.
 const NOBODY: i64 = 65_532;
+/// Tells a sidecar which epoch it may follow.
+const CLAIM: &str = "ANF_CLAIM_EPOCH";
 const HOST_NAME_KEY: &str = "kubernetes.io/hostname";
 
 /// What a pod runs.
@@ -177,6 +179,13 @@ fn metadata(family: Family<'_>, part: &Part, name: String, purpose: &Purpose<'_>
     }
 }
 
+/// The epoch that a pod was made to claim.
+pub fn claimed_epoch(pod: &Pod) -> Option<u64> {
+    let containers = pod.spec.iter().flat_map(|spec| &spec.containers);
+    let mut env = containers.flat_map(|container| container.env.iter().flatten());
+    env.find(|env| env.name == CLAIM)?.value.as_ref()?.parse().ok()
+}
+
 /// Labels of everything that belongs to a sub-function.
 pub fn labels(id: &Identity, sub_function: &str) -> BTreeMap<String, String> {
     BTreeMap::from([
@@ -286,7 +295,7 @@ fn environment(family: Family<'_>, (link, control): (u16, u16), purpose: &Purpos
         }),
     };
     let claim = match purpose {
-        Purpose::Own { epoch } => value("ANF_CLAIM_EPOCH", epoch.to_string()),
+        Purpose::Own { epoch } => value(CLAIM, epoch.to_string()),
         Purpose::Target { .. } => value("ANF_STANDBY", "true".into()),
     };
     vec![
@@ -298,7 +307,7 @@ fn environment(family: Family<'_>, (link, control): (u16, u16), purpose: &Purpos
         value("ANF_LINK_PORT", link.to_string()),
         value("ANF_CONTROL_PORT", control.to_string()),
         claim,
-        value("RUST_LOG", family.image.log.clone()),
+        value("ANF_LOG", family.image.log.clone()),
     ]
 }
 

@@ -175,11 +175,14 @@ fn obstacle(
             .unwrap_or_else(|| "is starting".into());
         return Some(format!("pod {name}: {cause}"));
     };
-    match status.role {
-        Role::Owner => {}
-        Role::Starting => return Some(format!("pod {name}: is starting")),
-        Role::Sealed => return Some(format!("pod {name}: has handed over")),
-        Role::Standby => return Some(format!("pod {name}: waits, as another pod owns the sub-function")),
+    let said = match status.role {
+        Role::Owner => status.not_ready.as_deref(),
+        Role::Starting => Some(status.not_ready.as_deref().unwrap_or("is starting")),
+        Role::Sealed => Some("has handed over"),
+        Role::Standby => Some("waits, as another pod owns the sub-function"),
+    };
+    if let Some(said) = said {
+        return Some(format!("pod {name}: {said}"));
     }
     // While a neighbour moves, links are dialled anew; that is no outage.
     let moving =

@@ -65,13 +65,18 @@ fn a_pod_that_is_gone_is_made_anew_with_the_last_epoch_and_another_name() {
 }
 
 #[test]
-fn a_pod_that_came_too_late_to_own_is_replaced_by_one_that_knows_the_epoch() {
+fn a_pod_that_came_too_late_to_own_is_replaced_by_one_that_tries_the_next_epoch() {
     let function = function();
     let (mut observed, validated) = built_before(&function);
-    observed.with_pod(pod("late", "owner", &count(&validated).manifest), Role::Standby, 7);
+    let mut late = pod("late", "owner", &count(&validated).manifest);
+    late.spec = serde_json::from_value(serde_json::json!({
+        "containers": [{"name": "sidecar", "env": [{"name": "ANF_CLAIM_EPOCH", "value": "7"}]}]
+    }))
+    .ok();
+    observed.with_pod(late, Role::Standby, 0);
     let built = build(&observed, &validated, &image());
     assert_eq!(built.delete, [("late".to_owned(), "another pod owns the sub-function")]);
-    assert_eq!(created(&built, "count").as_ref().and_then(claim).as_deref(), Some("7"));
+    assert_eq!(created(&built, "count").as_ref().and_then(claim).as_deref(), Some("8"));
 }
 
 #[test]
