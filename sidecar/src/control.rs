@@ -246,6 +246,9 @@ pub struct Report {
     pub flows: u64,
 }
 
+/// Its figures are quotients of whole numbers by a constant, never NaN.
+impl Eq for Report {}
+
 /// The body of an answer that refuses (409, 422).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -8,7 +8,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::control::{Breakdown, HandoverPhase, HandoverRequest, HandoverStatus, Side};
+use crate::control::{Breakdown, HandoverPhase, HandoverRequest, HandoverStatus, Report, Side};
 
 use super::dialer::Dialer;
 
@@ -84,6 +84,7 @@ pub struct Source {
     seal_at: Option<u64>,
     done_at: Option<u64>,
     breakdown: Breakdown,
+    report: Option<Report>,
 }
 
 fn millis(from: Option<u64>, to: u64) -> f64 {
@@ -112,6 +113,7 @@ impl Source {
             seal_at: None,
             done_at: None,
             breakdown: Breakdown::default(),
+            report: None,
         }
     }
 
@@ -313,9 +315,10 @@ impl Source {
     }
 
     /// The target has all reports.
-    pub fn finished(&mut self) {
+    pub fn finished(&mut self, report: Report) {
         if self.phase >= HandoverPhase::Sealed && self.phase != HandoverPhase::Aborted {
             self.phase = HandoverPhase::Finished;
+            self.report = Some(report);
         }
     }
 
@@ -339,7 +342,7 @@ impl Source {
             reason: self.failure.as_ref().map(|(reason, _)| (*reason).to_string()),
             message: self.failure.as_ref().map(|(_, message)| message.clone()),
             breakdown: self.breakdown.clone(),
-            report: None,
+            report: self.report.clone(),
         }
     }
 }

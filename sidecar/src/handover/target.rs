@@ -243,7 +243,8 @@ impl Target {
         }
     }
 
-    fn sum_up(&self) -> Report {
+    /// What the peers have reported, together.
+    pub fn sum_up(&self) -> Report {
         let longest =
             |of: fn(&PeerReport) -> u64| self.reports.iter().map(of).max().unwrap_or(0) as f64 / 1e6;
         let sum = |of: fn(&PeerReport) -> u64| self.reports.iter().map(of).sum();

@@ -7,6 +7,8 @@
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use serde::{Deserialize, Serialize};
 
+use crate::control::Report;
+
 /// Longest frame: a final frame with a large table must fit, memory must stay bounded.
 pub const MAX_FRAME: usize = 64 << 20;
 /// Most packets in one data frame.
@@ -137,6 +139,8 @@ pub enum Control {
     Finished {
         /// The handover.
         id: String,
+        /// Their sum.
+        report: Report,
     },
 }
 

@@ -314,9 +314,9 @@ impl Node {
                     target.report(report);
                 }
             }
-            Control::Finished { id } => {
+            Control::Finished { id, report } => {
                 if let Some(source) = self.source_of(&id) {
-                    source.finished();
+                    source.finished(report);
                 }
             }
         }
@@ -500,7 +500,8 @@ impl Node {
         } else if target.take_finished(flows, now)
             && let Some(conn) = source
         {
-            self.send(conn, Frame::Control(Control::Finished { id }), now);
+            let report = target.sum_up();
+            self.send(conn, Frame::Control(Control::Finished { id, report }), now);
         }
     }
 
