@@ -370,16 +370,16 @@ mod tests {
     fn questions_are_repeated_after_a_second_and_known_addresses_are_polled_then_forgotten() {
         let mut bench = Bench::new(CONFIG);
         push(&mut bench, [10, 0, 0, 9], 1);
-        bench.now = bench.now + Duration::from_millis(1100);
+        bench.now += Duration::from_millis(1100);
         push(&mut bench, [10, 0, 0, 9], 1);
         assert_eq!(bench.take("ask").len(), 2);
         bench.push("replies", &reply([10, 0, 0, 9], 9));
-        bench.now = bench.now + Duration::from_secs(61);
+        bench.now += Duration::from_secs(61);
         bench.take("out");
         push(&mut bench, [10, 0, 0, 9], 2);
         let asked = bench.take("ask");
         assert_eq!((bench.take("out").len(), asked.len(), asked[0][5]), (1, 1, 9));
-        bench.now = bench.now + Duration::from_secs(240);
+        bench.now += Duration::from_secs(240);
         push(&mut bench, [10, 0, 0, 9], 3);
         assert_eq!((bench.take("out").len(), bench.take("ask").len()), (0, 1));
     }

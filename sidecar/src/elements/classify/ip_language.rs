@@ -520,18 +520,19 @@ impl Parser<'_> {
             Some(number @ (ipv4::TCP | ipv4::UDP | 33 | 132 | 136)) => Expression::protocol(number),
             Some(number) => return Err(format!("protocol {number} has no ports")),
         };
-        if mask.is_none() && operator.is_none() {
-            if let Some((low, high)) = port_range(self.peek()) {
-                self.at += 1;
-                let within = |shift| {
-                    Expression::And(vec![
-                        compare(Word::transport(0), 0xffff, shift, Operator::GreaterOrEqual, u32::from(low)),
-                        compare(Word::transport(0), 0xffff, shift, Operator::LessOrEqual, u32::from(high)),
-                    ])
-                };
-                let test = directed(direction, within(16), within(0));
-                return Ok(Expression::And(vec![protocols, Expression::first_fragment(), test]));
-            }
+        if mask.is_none()
+            && operator.is_none()
+            && let Some((low, high)) = port_range(self.peek())
+        {
+            self.at += 1;
+            let within = |shift| {
+                Expression::And(vec![
+                    compare(Word::transport(0), 0xffff, shift, Operator::GreaterOrEqual, u32::from(low)),
+                    compare(Word::transport(0), 0xffff, shift, Operator::LessOrEqual, u32::from(high)),
+                ])
+            };
+            let test = directed(direction, within(16), within(0));
+            return Ok(Expression::And(vec![protocols, Expression::first_fragment(), test]));
         }
         let (operator, value) = self.operand(mask, operator, |parser, text| {
             let value = number(text).ok().or_else(|| names::port(text).map(u32::from));

@@ -257,9 +257,9 @@ mod tests {
         assert_eq!(annotation(&mut bench, &udp((9, 1), (1, 2))), (1, 0));
         assert_eq!(annotation(&mut bench, &udp((1, 2), (9, 1))), (1, 1));
         assert_eq!(annotation(&mut bench, &udp((1, 2), (9, 3))), (2, 0));
-        bench.now = bench.now + Duration::from_secs(59);
+        bench.now += Duration::from_secs(59);
         assert_eq!(annotation(&mut bench, &udp((9, 1), (1, 2))), (1, 0));
-        bench.now = bench.now + Duration::from_secs(62);
+        bench.now += Duration::from_secs(62);
         assert_eq!(annotation(&mut bench, &udp((1, 2), (9, 1))), (3, 0));
     }
 

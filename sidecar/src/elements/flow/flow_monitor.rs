@@ -234,7 +234,7 @@ mod tests {
             "udp (10.0.0.9, 5, 10.0.0.1, 6) packets 2 0 bytes 60 0 first 1.000000000 last 1.000000000";
         assert!(bench.read("m", "dump").contains(first), "{}", bench.read("m", "dump"));
         assert_eq!((bench.take("out").len(), bench.read("m", "uncounted").as_str()), (4, "1"));
-        bench.now = bench.now + Duration::from_secs(61);
+        bench.now += Duration::from_secs(61);
         bench.pass();
         assert_eq!(bench.read("m", "count"), "0");
     }

@@ -6,6 +6,8 @@ mod check_ip_header;
 mod check_transport_header;
 mod dec_ip_ttl;
 mod fix_ip_src;
+#[cfg(test)]
+mod hostile;
 mod ip_address_annotation;
 mod ip_encap;
 mod ip_fragmenter;

@@ -170,15 +170,15 @@ fn rfc4787_req5_udp_mappings_live_five_minutes_and_req6_packets_refresh_them() {
     let mut bench = Bench::new(NAPT);
     let first = sent(&mut bench, &udp((INSIDE, 4000), (OUTSIDE, 53), b""));
     for _ in 0..3 {
-        bench.now = bench.now + Duration::from_secs(299);
+        bench.now += Duration::from_secs(299);
         assert_eq!(sent(&mut bench, &udp((INSIDE, 4000), (OUTSIDE, 53), b"")), first);
     }
-    bench.now = bench.now + Duration::from_secs(299);
+    bench.now += Duration::from_secs(299);
     bench.push("back", &udp(first.1, first.0, b""));
     assert_eq!(bench.take("home").len(), 1);
-    bench.now = bench.now + Duration::from_secs(299);
+    bench.now += Duration::from_secs(299);
     assert_eq!(read(&mut bench, "size"), "1");
-    bench.now = bench.now + Duration::from_secs(2);
+    bench.now += Duration::from_secs(2);
     assert_eq!(read(&mut bench, "size"), "0");
     bench.push("back", &udp(first.1, first.0, b""));
     assert_eq!(bench.drops("rw", "no mapping"), 1);
@@ -189,7 +189,7 @@ fn rfc5382_req5_tcp_mappings_time_out_by_state() {
     let mut bench = Bench::new(NAPT);
     sent(&mut bench, &tcp((INSIDE, 4000), (OUTSIDE, 80), "S", b""));
     let size_after = |bench: &mut Bench, seconds: u64| {
-        bench.now = bench.now + Duration::from_secs(seconds);
+        bench.now += Duration::from_secs(seconds);
         read(bench, "size")
     };
     assert_eq!((size_after(&mut bench, 299), size_after(&mut bench, 2)), ("1".into(), "0".into()));
@@ -346,9 +346,9 @@ fn rfc5508_req1_pings_get_an_identifier_of_their_own_and_answers_come_home() {
 fn rfc5508_req2_a_ping_lives_at_least_a_minute() {
     let mut bench = Bench::new(PINGS);
     sent(&mut bench, &ping(INSIDE, OUTSIDE, 77, false));
-    bench.now = bench.now + Duration::from_secs(60);
+    bench.now += Duration::from_secs(60);
     assert_eq!(read(&mut bench, "size"), "1");
-    bench.now = bench.now + Duration::from_secs(300);
+    bench.now += Duration::from_secs(300);
     assert_eq!(read(&mut bench, "size"), "0");
 }
 
@@ -469,7 +469,7 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 fn run(bench: &mut Bench, step: &Step) -> (Vec<Vec<u8>>, Vec<Vec<u8>>) {
-    bench.now = bench.now + Duration::from_secs(step.wait);
+    bench.now += Duration::from_secs(step.wait);
     bench.push(if step.inbound { "back" } else { "in" }, &step.packet());
     (bench.take("out"), bench.take("home"))
 }
