@@ -5,20 +5,20 @@
 //! [`config`] configures; [`device`]s are where frames enter and leave; [`driver`] is the click(1) command line.
 
 pub mod config;
+pub mod control;
 pub mod device;
 pub mod driver;
 pub mod element;
 pub mod elements;
 pub mod engine;
-pub mod packet;
-pub mod registry;
-pub mod serve;
-pub mod control;
 pub mod handover;
 pub mod link;
 pub mod manifest;
-pub mod store;
+pub mod packet;
+pub mod registry;
+pub mod serve;
 pub mod state;
+pub mod store;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 pub mod wire;

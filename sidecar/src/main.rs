@@ -1,5 +1,6 @@
 //! The `anf-sidecar` program.
 
+use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use anf_sidecar::driver::{self, ElementsArgs, FlattenArgs, RunArgs};
@@ -47,7 +48,8 @@ fn main() -> ExitCode {
 
 fn serve(args: &ServeArgs) -> u8 {
     let filter = tracing_subscriber::EnvFilter::try_from_env("ANF_LOG").unwrap_or_else(|_| "info".into());
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let colours = std::io::stderr().is_terminal();
+    tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colours).with_writer(std::io::stderr).init();
     match serve::main(args) {
         Ok(()) => 0,
         Err(error) => {

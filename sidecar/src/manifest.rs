@@ -154,7 +154,11 @@ impl Manifest {
         ports: &[Port],
         store: StoreSpec,
     ) -> Result<Self, ManifestError> {
-        let found = cut.parts.iter().find(|p| p.name == part).ok_or_else(|| ManifestError::NoSuchPart(part.into()))?;
+        let found = cut
+            .parts
+            .iter()
+            .find(|p| p.name == part)
+            .ok_or_else(|| ManifestError::NoSuchPart(part.into()))?;
         let devices = device_names(&found.graph);
         Ok(Self {
             function,
@@ -182,7 +186,9 @@ pub fn device_names(graph: &anf_click::FlatGraph) -> Vec<String> {
     let mut names: Vec<String> = graph
         .elements
         .iter()
-        .filter(|element| matches!(element.class.as_str(), "FromDevice" | "ToDevice" | "PollDevice" | "KernelTun"))
+        .filter(|element| {
+            matches!(element.class.as_str(), "FromDevice" | "ToDevice" | "PollDevice" | "KernelTun")
+        })
         .filter_map(|element| element.config.split(',').next())
         .map(|name| name.trim().trim_matches('"').to_string())
         .filter(|name| !name.is_empty())

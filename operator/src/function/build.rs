@@ -141,6 +141,8 @@ fn pods_of_part(observed: &Observed<'_>, family: Family<'_>, part: &Part, built:
             Standing::Hopeful if keep.as_ref() == Some(&name) => {}
             Standing::Outdated => built.delete.push((name, "it runs an older graph")),
             Standing::Late => built.delete.push((name, "another pod owns the sub-function")),
+            // What two pods say at two moments of a handover is no contradiction.
+            Standing::Owner if observed.moving(part.name()).is_some() => {}
             Standing::Owner | Standing::Hopeful => {
                 built.delete.push((name, "the sub-function has another pod"))
             }

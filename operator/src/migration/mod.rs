@@ -27,7 +27,7 @@ use kube::runtime::reflector::ObjectRef;
 use kube::runtime::watcher;
 use kube::{Resource, ResourceExt};
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, Tried};
 use crate::function::{Context, Identity};
 use crate::pods;
 use case::Case;
@@ -95,6 +95,8 @@ async fn stages(migration: &FunctionMigration, cx: &Context) -> Result<Action> {
         cx.migrations.forget(&id.uid);
         return Ok(Action::await_change());
     }
+    // The cache may not have seen our own last write; deciding on an older phase would end a migration twice.
+    let Some(migration) = &fetch(&id, cx).await? else { return Ok(Action::await_change()) };
     let phase = migration.status.as_ref().and_then(|status| status.phase).unwrap_or_default();
     if phase.is_over() {
         cx.migrations.forget(&id.uid);
@@ -119,6 +121,13 @@ async fn stages(migration: &FunctionMigration, cx: &Context) -> Result<Action> {
         }
         _ => Action::requeue(FAST),
     })
+}
+
+async fn fetch(id: &Identity, cx: &Context) -> Result<Option<FunctionMigration>> {
+    let api: Api<FunctionMigration> = Api::namespaced(cx.clients.direct.clone(), &id.namespace);
+    let found =
+        api.get_opt(&id.name).await.tried(|| format!("read migration {}/{}", id.namespace, id.name))?;
+    Ok(found.filter(|migration| migration.metadata.uid.as_deref() == Some(&id.uid)))
 }
 
 fn on_error(migration: Arc<FunctionMigration>, error: &Error, cx: Arc<Context>) -> Action {

@@ -16,7 +16,7 @@ pub mod ip;
 pub mod length;
 pub mod link;
 pub mod nat;
-pub mod queue;
+pub mod queueing;
 pub mod source;
 pub mod trace;
 
@@ -26,7 +26,7 @@ pub static GROUPS: &[&[&Descriptor]] = &[
     source::GROUP,
     trace::GROUP,
     control::GROUP,
-    queue::GROUP,
+    queueing::GROUP,
     annotation::GROUP,
     length::GROUP,
     classify::GROUP,

@@ -34,6 +34,8 @@ pub(crate) struct Core {
     pub(crate) emitted: Vec<Emission>,
     /// The output by which what is left in a pushed batch leaves.
     pub(crate) leave: u32,
+    /// Boxed, so that a batch moves as one pointer.
+    #[allow(clippy::vec_box)]
     pub(crate) spare: Vec<Box<Batch>>,
     pub(crate) ready: VecDeque<u32>,
     pub(crate) queued: Vec<bool>,

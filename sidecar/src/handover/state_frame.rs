@@ -93,7 +93,10 @@ impl StateFrame {
         match r.get_u8()? {
             VERSION => {}
             other => {
-                return Err(StateError::Invalid { what: "version of a state frame", value: u64::from(other) });
+                return Err(StateError::Invalid {
+                    what: "version of a state frame",
+                    value: u64::from(other),
+                });
             }
         }
         let (number, epoch, time) = (r.get_u64()?, r.get_u64()?, r.get_u64()?);

@@ -152,7 +152,9 @@ impl Connection {
                 socket.set_nonblocking(true)?;
                 socket.set_tcp_nodelay(true)?;
                 match socket.connect(&(*address).into()) {
-                    Err(error) if error.raw_os_error() != Some(libc::EINPROGRESS) && !would_block(&error) => Err(error),
+                    Err(error) if error.raw_os_error() != Some(libc::EINPROGRESS) && !would_block(&error) => {
+                        Err(error)
+                    }
                     _ => Ok(Self::new(Stream::Tcp(OwnedFd::from(socket).into()))),
                 }
             }
@@ -209,7 +211,9 @@ impl Connection {
             match written {
                 Ok(0) => return Err(ConnectionError::Closed),
                 Ok(count) => self.output.advance(count),
-                Err(error) if would_block(&error) || error.kind() == io::ErrorKind::NotConnected => return Ok(false),
+                Err(error) if would_block(&error) || error.kind() == io::ErrorKind::NotConnected => {
+                    return Ok(false);
+                }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error.into()),
             }

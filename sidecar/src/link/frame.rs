@@ -289,7 +289,8 @@ fn put_head(out: &mut BytesMut, kind: u8, length: usize) {
 
 fn parse(kind: u8, mut fields: Bytes) -> Result<Frame, FrameError> {
     let malformed = FrameError::Malformed { kind };
-    let exact = |fields: &Bytes, length: usize| (fields.len() == length).then_some(()).ok_or(malformed.clone());
+    let exact =
+        |fields: &Bytes, length: usize| (fields.len() == length).then_some(()).ok_or(malformed.clone());
     match kind {
         DATA => {
             if fields.len() < DATA_HEADER - 5 {
@@ -331,7 +332,13 @@ mod tests {
 
     fn examples() -> Vec<Frame> {
         vec![
-            Frame::Data(Data { edge: 3, epoch: 9, first: 77, count: 2, body: Bytes::from_static(b"two packets") }),
+            Frame::Data(Data {
+                edge: 3,
+                epoch: 9,
+                first: 77,
+                count: 2,
+                body: Bytes::from_static(b"two packets"),
+            }),
             Frame::Ack(Ack { edge: 1, accepted: 5, durable: 4 }),
             Frame::Marker(Marker { edge: 1, next: 5, epoch: 2 }),
             Frame::Probe(Probe { handover: 1, origin: 2 }),

@@ -195,7 +195,13 @@ impl Handshake {
         self.mac(side, hello, nonce).finalize().into_bytes().to_vec()
     }
 
-    fn check(&self, side: &[u8], hello: &Hello, nonce: &[u8; 16], proof: &[u8]) -> Result<(), HandshakeError> {
+    fn check(
+        &self,
+        side: &[u8],
+        hello: &Hello,
+        nonce: &[u8; 16],
+        proof: &[u8],
+    ) -> Result<(), HandshakeError> {
         self.mac(side, hello, nonce).verify_slice(proof).map_err(|_| HandshakeError::WrongKey)
     }
 }
@@ -274,11 +280,20 @@ mod tests {
         let mut out = BytesMut::new();
         let mut input = BytesMut::new();
         Handshake::dial(b"k", Hello { version: 9, ..hello() }, &mut input);
-        assert_eq!(Handshake::listen(b"k", [0; 16]).step(&mut input, &mut out), Err(HandshakeError::Version(9)));
+        assert_eq!(
+            Handshake::listen(b"k", [0; 16]).step(&mut input, &mut out),
+            Err(HandshakeError::Version(9))
+        );
         let mut rubbish = BytesMut::from(&b"GET / HTTP/1.1\r\n\r\n"[..]);
-        assert_eq!(Handshake::listen(b"k", [0; 16]).step(&mut rubbish, &mut out), Err(HandshakeError::Malformed));
+        assert_eq!(
+            Handshake::listen(b"k", [0; 16]).step(&mut rubbish, &mut out),
+            Err(HandshakeError::Malformed)
+        );
         let mut early = BytesMut::new();
         put(&Greeting::Proof { proof: vec![1] }, &mut early);
-        assert_eq!(Handshake::listen(b"k", [0; 16]).step(&mut early, &mut out), Err(HandshakeError::OutOfTurn));
+        assert_eq!(
+            Handshake::listen(b"k", [0; 16]).step(&mut early, &mut out),
+            Err(HandshakeError::OutOfTurn)
+        );
     }
 }

@@ -462,14 +462,14 @@ impl Packet {
     }
 
     #[inline]
-    fn from_offset(&self, offset: u32) -> &[u8] {
+    fn tail(&self, offset: u32) -> &[u8] {
         let end = self.end();
         // NONE is larger than any end.
         if offset as usize > end { &[] } else { self.slice(offset as usize, end) }
     }
 
     #[inline]
-    fn from_offset_mut(&mut self, offset: u32) -> &mut [u8] {
+    fn tail_mut(&mut self, offset: u32) -> &mut [u8] {
         let end = self.end();
         if offset as usize > end { &mut [] } else { self.slice_mut(offset as usize, end) }
     }
@@ -477,31 +477,31 @@ impl Packet {
     /// From the MAC header to the end of the data; empty when no header is marked.
     #[inline]
     pub fn mac(&self) -> &[u8] {
-        self.from_offset(self.head().mac)
+        self.tail(self.head().mac)
     }
 
     /// From the network header to the end of the data (also when stripped); empty when no header is marked.
     #[inline]
     pub fn network(&self) -> &[u8] {
-        self.from_offset(self.head().network)
+        self.tail(self.head().network)
     }
 
     /// As [`Packet::network`], to change.
     #[inline]
     pub fn network_mut(&mut self) -> &mut [u8] {
-        self.from_offset_mut(self.head().network)
+        self.tail_mut(self.head().network)
     }
 
     /// From the transport header to the end of the data; empty when no header is marked.
     #[inline]
     pub fn transport(&self) -> &[u8] {
-        self.from_offset(self.head().transport)
+        self.tail(self.head().transport)
     }
 
     /// As [`Packet::transport`], to change.
     #[inline]
     pub fn transport_mut(&mut self) -> &mut [u8] {
-        self.from_offset_mut(self.head().transport)
+        self.tail_mut(self.head().transport)
     }
 }
 
@@ -563,7 +563,7 @@ mod tests {
     #[test]
     fn a_handle_is_eight_bytes_and_the_head_two_cache_lines() {
         assert_eq!(std::mem::size_of::<Option<Packet>>(), 8);
-        assert!(HEAD <= 128);
+        const { assert!(HEAD <= 128) };
         assert_eq!((HEAD + HEADROOM) % 4, 2);
     }
 

@@ -298,7 +298,8 @@ impl EventLoop {
         loop {
             match self.listener.accept() {
                 Ok(Some(connection)) => {
-                    let strangers = self.links.values().filter(|link| !matches!(link.stage, Stage::Up)).count();
+                    let strangers =
+                        self.links.values().filter(|link| !matches!(link.stage, Stage::Up)).count();
                     if strangers >= MAX_STRANGERS {
                         continue;
                     }
@@ -327,8 +328,17 @@ impl EventLoop {
 
     fn dial(&mut self, key: DialKey, address: &str, to: String, epoch: u64, purpose: Purpose) {
         let Identity { function, graph, name, owner, .. } = self.identity.clone();
-        let hello =
-            Hello { version: PROTOCOL_VERSION, function, graph, from: name, to, owner, epoch, purpose, nonce: nonce() };
+        let hello = Hello {
+            version: PROTOCOL_VERSION,
+            function,
+            graph,
+            from: name,
+            to,
+            owner,
+            epoch,
+            purpose,
+            nonce: nonce(),
+        };
         let dialled = address
             .parse::<Address>()
             .map_err(|error| error.to_string())
@@ -350,7 +360,8 @@ impl EventLoop {
     }
 
     fn link_ready(&mut self, conn: ConnId, flags: epoll::EventFlags) {
-        let readable = flags.intersects(epoll::EventFlags::IN | epoll::EventFlags::ERR | epoll::EventFlags::HUP);
+        let readable =
+            flags.intersects(epoll::EventFlags::IN | epoll::EventFlags::ERR | epoll::EventFlags::HUP);
         if flags.contains(epoll::EventFlags::OUT) {
             self.flush_link(conn);
         }
@@ -390,7 +401,11 @@ impl EventLoop {
                         Ok(Step::Up(welcome)) => {
                             link.stage = Stage::Up;
                             if let Some(key) = key {
-                                self.node.handle(Event::Connected { conn, key, welcome }, now, &mut self.engine);
+                                self.node.handle(
+                                    Event::Connected { conn, key, welcome },
+                                    now,
+                                    &mut self.engine,
+                                );
                                 self.act();
                             }
                         }
@@ -436,7 +451,8 @@ impl EventLoop {
 
     fn drop_strangers(&mut self, now: u64) {
         let late = |link: &Link| matches!(link.stage, Stage::Greeting { since, .. } if now >= since + GREETING_PATIENCE);
-        let late: Vec<ConnId> = self.links.iter().filter(|(_, link)| late(link)).map(|(conn, _)| *conn).collect();
+        let late: Vec<ConnId> =
+            self.links.iter().filter(|(_, link)| late(link)).map(|(conn, _)| *conn).collect();
         for conn in late {
             self.lose(conn, "the greeting took too long");
         }
@@ -489,7 +505,8 @@ impl EventLoop {
 
     fn flush_links(&mut self) {
         let pending = |link: &Link| !link.connection.output.is_empty() && !link.waits_to_write;
-        let conns: Vec<ConnId> = self.links.iter().filter(|(_, link)| pending(link)).map(|(conn, _)| *conn).collect();
+        let conns: Vec<ConnId> =
+            self.links.iter().filter(|(_, link)| pending(link)).map(|(conn, _)| *conn).collect();
         for conn in conns {
             self.flush_link(conn);
         }

@@ -52,7 +52,8 @@ impl Asker {
     async fn ask<T>(&self, request: impl FnOnce(oneshot::Sender<T>) -> Request) -> Result<T, Response> {
         let (back, answer) = oneshot::channel();
         self.tell(request(back));
-        let unavailable = || refusal(StatusCode::SERVICE_UNAVAILABLE, "Busy", "the packet thread does not answer");
+        let unavailable =
+            || refusal(StatusCode::SERVICE_UNAVAILABLE, "Busy", "the packet thread does not answer");
         tokio::time::timeout(PATIENCE, answer).await.map_err(|_| unavailable())?.map_err(|_| unavailable())
     }
 
@@ -87,7 +88,8 @@ fn done(result: Result<(), Refusal>) -> Response {
 /// All routes.
 pub(super) fn routes(asker: Asker) -> impl Filter<Extract = (impl Reply,), Error = Infallible> + Clone {
     let open = health(asker.clone()).or(ready(asker.clone())).unify().or(scrape(asker.clone())).unify();
-    let reading = status(asker.clone()).or(handover_status(asker.clone())).unify().or(handler(asker.clone())).unify();
+    let reading =
+        status(asker.clone()).or(handover_status(asker.clone())).unify().or(handler(asker.clone())).unify();
     let acting = begin(asker.clone()).or(abort(asker)).unify();
     open.or(reading).unify().or(acting).unify().recover(rejected).map(|reply| reply)
 }
@@ -146,17 +148,21 @@ fn scrape(asker: Asker) -> impl Filter<Extract = Routed, Error = Rejection> + Cl
     warp::path!("metrics").and(warp::get()).then(move || {
         let asker = asker.clone();
         async move {
-            let text = asker.ask(Request::Status).await.map(|status| metrics::render(&status, &asker.function));
-            let typed = |text| warp::reply::with_header(text, "content-type", metrics::CONTENT_TYPE).into_response();
+            let text =
+                asker.ask(Request::Status).await.map(|status| metrics::render(&status, &asker.function));
+            let typed =
+                |text| warp::reply::with_header(text, "content-type", metrics::CONTENT_TYPE).into_response();
             flat(text.map(typed))
         }
     })
 }
 
 fn status(asker: Asker) -> impl Filter<Extract = Routed, Error = Rejection> + Clone {
-    warp::path!("v1" / "status").and(warp::get()).and(authorized(asker)).then(|asker: Result<Asker, Response>| async {
-        flat(async { Ok(json(&asker?.ask(Request::Status).await?)) }.await)
-    })
+    warp::path!("v1" / "status").and(warp::get()).and(authorized(asker)).then(
+        |asker: Result<Asker, Response>| async {
+            flat(async { Ok(json(&asker?.ask(Request::Status).await?)) }.await)
+        },
+    )
 }
 
 fn handover_status(asker: Asker) -> impl Filter<Extract = Routed, Error = Rejection> + Clone {

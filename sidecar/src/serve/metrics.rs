@@ -32,7 +32,11 @@ fn register_node(registry: &mut Registry, status: &Status) {
     registry.register("epoch", "Epoch", number(status.epoch));
     registry.register("flows", "Records in the flow tables", number(status.flows));
     registry.register("packets_taken", "Packets taken in", number(status.packets));
-    registry.register("state_store_up", "1 if the state store answers", number(u64::from(status.store.reachable)));
+    registry.register(
+        "state_store_up",
+        "1 if the state store answers",
+        number(u64::from(status.store.reachable)),
+    );
     registry.register("state_lag_frames", "Frames not yet stored", number(status.store.lag_frames));
     let drops = Values::default();
     for (at, count) in &status.drops {

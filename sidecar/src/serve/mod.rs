@@ -112,7 +112,8 @@ pub fn main(args: &ServeArgs) -> anyhow::Result<()> {
     let engine = RouterEngine::new(build_router(&manifest)?, &manifest);
     let (listen, advertised) = args.link_address();
     let listener = Listener::bind(&listen).with_context(|| format!("cannot take links at {listen}"))?;
-    let me = OwnerEntry { owner: args.owner_id.clone(), address: advertised.to_string(), node: args.node.clone() };
+    let me =
+        OwnerEntry { owner: args.owner_id.clone(), address: advertised.to_string(), node: args.node.clone() };
     let node = Node::new(&manifest, me, start);
     let (inbox, messages) = sync_channel(INBOX);
     let waker = Waker::new()?;
@@ -164,7 +165,8 @@ fn spawn_control(address: SocketAddr, asker: Asker) -> anyhow::Result<()> {
 
 async fn end_on_signal(asker: Asker) {
     use tokio::signal::unix::{SignalKind, signal};
-    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    let (Ok(mut terminate), Ok(mut interrupt)) =
+        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
     else {
         return;
     };

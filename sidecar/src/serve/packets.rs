@@ -23,7 +23,10 @@ fn take_offset(body: &mut Bytes) -> Option<isize> {
 /// Bytes that the annotations of a packet take.
 fn width(annotations: Annotations) -> usize {
     let of = |one: Annotations| match one {
-        Annotations::PAINT | Annotations::PACKET_TYPE | Annotations::ICMP_PARAM_PROB | Annotations::FIX_IP_SRC => 1,
+        Annotations::PAINT
+        | Annotations::PACKET_TYPE
+        | Annotations::ICMP_PARAM_PROB
+        | Annotations::FIX_IP_SRC => 1,
         Annotations::TRANSPORT_HEADER | Annotations::MAC_HEADER | Annotations::VLAN => 2,
         Annotations::DST_IP | Annotations::NETWORK_HEADER | Annotations::AGGREGATE => 4,
         Annotations::EXTRA_LENGTH | Annotations::EXTRA_PACKETS => 4,
@@ -91,7 +94,9 @@ pub fn decode(body: &mut Bytes, annotations: Annotations) -> Option<Packet> {
             Annotations::FIRST_TIMESTAMP => packet.anno_mut().first_timestamp = Time(fields.get_u64()),
             Annotations::EXTRA_LENGTH => packet.anno_mut().extra_length = fields.get_u32(),
             Annotations::EXTRA_PACKETS => packet.anno_mut().extra_packets = fields.get_u32(),
-            Annotations::PACKET_TYPE => packet.anno_mut().packet_type = PacketType::from_number(fields.get_u8()),
+            Annotations::PACKET_TYPE => {
+                packet.anno_mut().packet_type = PacketType::from_number(fields.get_u8())
+            }
             Annotations::ICMP_PARAM_PROB => packet.anno_mut().icmp_param_prob = fields.get_u8(),
             Annotations::FIX_IP_SRC => packet.anno_mut().fix_ip_src = fields.get_u8() != 0,
             _ => {}

@@ -11,10 +11,14 @@ use crate::manifest::{Port, PortBinding};
 pub fn opener(ports: Vec<Port>) -> Opener {
     Box::new(move |request: &DeviceRequest| {
         let Some(port) = ports.iter().find(|port| port.name == request.name) else {
-            let text = format!("no port is bound to the device name \"{}\"; add it to spec.ports", request.name);
+            let text =
+                format!("no port is bound to the device name \"{}\"; add it to spec.ports", request.name);
             return Err(io::Error::new(io::ErrorKind::NotFound, text));
         };
-        crate::device::open(&bound(port, request))
+        let bound = bound(port, request);
+        crate::device::open(&bound).map_err(|error| {
+            io::Error::new(error.kind(), format!("port bound to \"{}\": {error}", bound.name))
+        })
     })
 }
 
@@ -23,14 +27,13 @@ fn bound(port: &Port, request: &DeviceRequest) -> DeviceRequest {
         PortBinding::Node { interface } | PortBinding::Pod { interface } => {
             DeviceRequest { name: interface.clone(), ..request.clone() }
         }
-        PortBinding::Tun { addresses } => {
-            match addresses.first().and_then(|text| address_and_mask(text)) {
-                Some((address, mask)) => {
-                    DeviceRequest { kind: DeviceKind::Tun { address: Some((address, mask)), mtu: 1500 }, ..request.clone() }
-                }
-                None => request.clone(),
-            }
-        }
+        PortBinding::Tun { addresses } => match addresses.first().and_then(|text| address_and_mask(text)) {
+            Some((address, mask)) => DeviceRequest {
+                kind: DeviceKind::Tun { address: Some((address, mask)), mtu: 1500 },
+                ..request.clone()
+            },
+            None => request.clone(),
+        },
     }
 }
 

@@ -96,7 +96,12 @@ impl EventLoop {
             .drops()
             .map(|(element, reason, count)| (format!("{element}/{reason}"), count))
             .collect();
-        drops.extend(links.iter().filter(|link| link.lost > 0).map(|link| (format!("link {}/full", link.peer), link.lost)));
+        drops.extend(
+            links
+                .iter()
+                .filter(|link| link.lost > 0)
+                .map(|link| (format!("link {}/full", link.peer), link.lost)),
+        );
         if self.node.strays() > 0 {
             drops.insert("links/stray".into(), self.node.strays());
         }

@@ -35,7 +35,8 @@ impl RouterEngine {
     /// Takes a router that was just built for `manifest`.
     pub fn new(mut router: Router, manifest: &Manifest) -> Self {
         let links = manifest.in_links.iter().chain(&manifest.out_links);
-        let annotations = links.flat_map(|link| &link.edges).map(|edge| (edge.id, Annotations(edge.annotations)));
+        let annotations =
+            links.flat_map(|link| &link.edges).map(|edge| (edge.id, Annotations(edge.annotations)));
         let mut stateful = Vec::new();
         let ids: Vec<ElementId> = (0..router.classes().count() as u32).map(ElementId).collect();
         for id in ids {
@@ -44,7 +45,8 @@ impl RouterEngine {
             }
         }
         let reads = |class: &str| matches!(class, "FromDevice" | "KernelTun");
-        let readers = router.classes().filter(|(_, class)| reads(class.class)).map(|(name, _)| name.to_string());
+        let readers =
+            router.classes().filter(|(_, class)| reads(class.class)).map(|(name, _)| name.to_string());
         let mut engine = Self {
             readers: readers.collect(),
             router,
@@ -122,7 +124,8 @@ impl RouterEngine {
     fn any_table(&mut self, test: impl Fn(&dyn Table) -> bool) -> bool {
         (0..self.stateful.len()).any(|at| {
             let (id, has_tables) = self.stateful[at];
-            has_tables && self.state_of(id).is_some_and(|state| state.tables().into_iter().any(|table| test(table)))
+            has_tables
+                && self.state_of(id).is_some_and(|state| state.tables().into_iter().any(|table| test(table)))
         })
     }
 
@@ -229,7 +232,11 @@ impl Engine for RouterEngine {
         for (edge, packet) in self.router.take_link_output() {
             if let Some(out) = sink.open_packet(edge) {
                 let found = annotations.iter().find(|(id, _)| *id == edge);
-                packets::encode(&packet, found.map_or(Annotations::NONE, |(_, annotations)| *annotations), out);
+                packets::encode(
+                    &packet,
+                    found.map_or(Annotations::NONE, |(_, annotations)| *annotations),
+                    out,
+                );
             }
         }
     }

@@ -174,7 +174,8 @@ impl<'a> Reader<'a> {
 
     /// A string behind a four-byte length.
     pub fn get_str(&mut self) -> Result<&'a str, StateError> {
-        std::str::from_utf8(self.get_bytes()?).map_err(|_| StateError::Invalid { what: "UTF-8 text", value: 0 })
+        std::str::from_utf8(self.get_bytes()?)
+            .map_err(|_| StateError::Invalid { what: "UTF-8 text", value: 0 })
     }
 }
 

@@ -42,7 +42,9 @@ pub enum StateError {
     #[error("{0} bytes are left over after the state of an element")]
     TrailingBytes(usize),
     /// State of another schema.
-    #[error("state has schema {found}, this element reads {wanted}; use the same version of the sidecar on both sides")]
+    #[error(
+        "state has schema {found}, this element reads {wanted}; use the same version of the sidecar on both sides"
+    )]
     Schema {
         /// Name and version found.
         found: String,

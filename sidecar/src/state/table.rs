@@ -279,7 +279,9 @@ where
     }
 
     fn look_at(&mut self, at: u32, generation: u32, now: u64, on_expired: &mut impl FnMut(K, V)) {
-        let Some(entry) = self.entries[at as usize].as_ref().filter(|e| e.generation == generation) else { return };
+        let Some(entry) = self.entries[at as usize].as_ref().filter(|e| e.generation == generation) else {
+            return;
+        };
         let due = (self.deadline)(&entry.key, &entry.value);
         if due > now {
             self.schedule(at, generation, due);

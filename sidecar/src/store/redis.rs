@@ -47,7 +47,9 @@ impl StoreHandle {
     /// Hands a command over; never blocks.
     pub fn send(&self, command: StoreCommand) {
         let queue = match command {
-            StoreCommand::Lookup { .. } | StoreCommand::Follow { .. } | StoreCommand::Unfollow => &self.reader,
+            StoreCommand::Lookup { .. } | StoreCommand::Follow { .. } | StoreCommand::Unfollow => {
+                &self.reader
+            }
             _ => &self.writer,
         };
         // A thread that is gone has panicked and said so; the owner then serves without a store.
@@ -68,7 +70,8 @@ pub fn connect(
     let (keys_of_writer, sink_of_writer) = (keys.clone(), sink.clone());
     spawn("anf-store-write", move || {
         let owner = None;
-        Writer { link: for_writer, keys: keys_of_writer, sink: sink_of_writer, down: false, owner }.run(&writer_commands);
+        Writer { link: for_writer, keys: keys_of_writer, sink: sink_of_writer, down: false, owner }
+            .run(&writer_commands);
     });
     spawn("anf-store-read", move || {
         Reader { link: for_reader, keys, sink, following: None }.run(&reader_commands);
@@ -140,7 +143,13 @@ impl Link {
 /// The answer of the claim, append and seal scripts.
 type ScriptAnswer = (String, String, String, Option<String>, Option<String>, Option<String>);
 
-fn ownership(epoch: &str, last: &str, owner: Option<String>, address: Option<String>, node: Option<String>) -> Ownership {
+fn ownership(
+    epoch: &str,
+    last: &str,
+    owner: Option<String>,
+    address: Option<String>,
+    node: Option<String>,
+) -> Ownership {
     Ownership {
         epoch: epoch.parse().unwrap_or(0),
         last_frame: last.parse().unwrap_or(0),
@@ -215,19 +224,20 @@ impl Writer {
     fn attempt(&mut self, command: &StoreCommand) -> Result<Option<StoreEvent>, Failure> {
         let connection = self.link.get().map_err(|error| Failure { error, in_doubt: false })?;
         let result = execute(connection, &self.keys, command);
-        result.map_err(|error| {
-            // An answer that refuses is an answer; anything else may have come too late.
-            let in_doubt = error.is_io_error() || error.is_timeout();
-            if in_doubt {
-                self.link.lost();
-            }
-            Failure { error, in_doubt }
-        })
-        .inspect(|event| {
-            if let Some(StoreEvent::Claimed { epoch, .. }) = event {
-                self.owner = Some(*epoch);
-            }
-        })
+        result
+            .map_err(|error| {
+                // An answer that refuses is an answer; anything else may have come too late.
+                let in_doubt = error.is_io_error() || error.is_timeout();
+                if in_doubt {
+                    self.link.lost();
+                }
+                Failure { error, in_doubt }
+            })
+            .inspect(|event| {
+                if let Some(StoreEvent::Claimed { epoch, .. }) = event {
+                    self.owner = Some(*epoch);
+                }
+            })
     }
 
     fn ping(&mut self) {
@@ -290,7 +300,9 @@ fn execute(
                 .invoke(connection)?;
             None
         }
-        StoreCommand::SnapshotDone { epoch, base, blobs } => snapshot_done(connection, keys, *epoch, *base, *blobs)?,
+        StoreCommand::SnapshotDone { epoch, base, blobs } => {
+            snapshot_done(connection, keys, *epoch, *base, *blobs)?
+        }
         StoreCommand::Lookup { .. } | StoreCommand::Follow { .. } | StoreCommand::Unfollow => None,
     })
 }
@@ -301,7 +313,10 @@ fn claim(
     epoch: u64,
     entry: &OwnerEntry,
 ) -> Result<StoreEvent, RedisError> {
-    let incarnation = format!("{:x}", std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default().as_nanos());
+    let incarnation = format!(
+        "{:x}",
+        std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default().as_nanos()
+    );
     let (verdict, stored, last, owner, address, node): ScriptAnswer = Script::new(scripts::CLAIM)
         .key(&keys.own)
         .arg(epoch)
@@ -339,7 +354,9 @@ fn append(
         "OK" => Ok(StoreEvent::Appended { number }),
         "FENCED" => Ok(StoreEvent::Fenced(ownership(&stored, &last, owner, address, node))),
         // The data set is gone or older than what was stored: begin a new one.
-        _ if next.is_some() => Ok(StoreEvent::SealNotSent { reason: "the store has lost this function's log".into() }),
+        _ if next.is_some() => {
+            Ok(StoreEvent::SealNotSent { reason: "the store has lost this function's log".into() })
+        }
         _ => Ok(StoreEvent::Up { fresh: true }),
     }
 }
@@ -394,7 +411,9 @@ impl Reader {
             };
             match command {
                 Ok(StoreCommand::Lookup { peer }) => self.look_up(peer),
-                Ok(StoreCommand::Follow { session }) => self.following = Some(Following { session, next: None }),
+                Ok(StoreCommand::Follow { session }) => {
+                    self.following = Some(Following { session, next: None })
+                }
                 Ok(StoreCommand::Unfollow) => self.following = None,
                 Ok(_) => {}
                 Err(RecvTimeoutError::Disconnected) => return,
@@ -428,7 +447,8 @@ impl Reader {
         };
         let options = StreamReadOptions::default().count(FOLLOW_COUNT).block(FOLLOW_BLOCK_MS);
         let after = format!("{}-{}", from - 1, u64::MAX);
-        let reply: Option<StreamReadReply> = connection.xread_options(&[&self.keys.log], &[after], &options)?;
+        let reply: Option<StreamReadReply> =
+            connection.xread_options(&[&self.keys.log], &[after], &options)?;
         let mut reached = from;
         for entry in reply.into_iter().flat_map(|reply| reply.keys).flat_map(|key| key.ids) {
             let number = entry.id.split('-').next().and_then(|number| number.parse().ok());

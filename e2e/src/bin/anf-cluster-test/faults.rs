@@ -1,10 +1,12 @@
 //! Faults in the middle: each gets a clear message, and the function keeps forwarding every packet.
 
+use std::process::Command;
 use std::time::Duration;
 
 use anf_e2e::Error;
 use anf_e2e::cluster::Migration;
 use anf_e2e::cluster::kubectl::{feed_ok, get_json, kubectl, text, wait_condition};
+use anf_e2e::process::run;
 use serde_json::{Value, json};
 
 use crate::Test;
@@ -115,6 +117,18 @@ fn two_moves(world: &mut World) -> Result<(), Error> {
     if pods.lines().count() == 1 { Ok(()) } else { Err(Error::invalid("owners", pods)) }
 }
 
+/// Kills the sidecar of a pod with SIGKILL as soon as it runs: a handover takes longer than that to get to its seal.
+fn kill_at_birth(node: &str, pod: &str) -> Result<(), Error> {
+    let script = format!(
+        "for try in $(seq 600); do \
+           for environment in $(grep -lsx -z ANF_OWNER_ID={pod} /proc/[0-9]*/environ); do \
+             kill -9 \"$(basename \"$(dirname \"$environment\")\")\" && exit 0; \
+           done; sleep 0.05; \
+         done; exit 1"
+    );
+    run(Command::new("docker").args(["exec", node, "bash", "-c", &script])).map(drop)
+}
+
 fn target_killed(world: &mut World) -> Result<(), Error> {
     let node = world.function.other_worker(MOVING)?;
     let before = world.function.node_of(MOVING)?;
@@ -124,7 +138,7 @@ fn target_killed(world: &mut World) -> Result<(), Error> {
         "atomicnf.dev/function={function},atomicnf.dev/subfunction={MOVING},atomicnf.dev/role=target"
     );
     let target = wait_pod(&labels, SOON)?;
-    kubectl(&["delete", "pod", &target, "--grace-period=0", "--force", "--wait=false"])?;
+    kill_at_birth(&node, &target)?;
     // The operator may try again with another target: then it has to succeed.
     let migration = Migration::wait_end("target-killed", END_PATIENCE)?;
     if !migration.has_succeeded() {

@@ -117,6 +117,20 @@ fn of_two_that_claim_to_own_the_higher_epoch_is_kept() {
 }
 
 #[test]
+fn while_a_migration_is_under_way_two_owners_are_left_to_it() {
+    let function = function();
+    let (mut observed, validated) = built_before(&function);
+    let manifest = &count(&validated).manifest;
+    let mut target = pod("target", "target", manifest);
+    target.labels_mut().insert(labels::LABEL_MIGRATION.into(), "m".into());
+    observed.with_pod(pod("source", "owner", manifest), Role::Owner, 3);
+    observed.with_pod(target, Role::Owner, 4);
+    observed.migrations.push(migration("m", "count", "Finishing"));
+    let built = build(&observed, &validated, &image());
+    assert!(built.delete.is_empty() && built.adopt.is_empty() && created(&built, "count").is_none());
+}
+
+#[test]
 fn a_pod_of_an_older_graph_is_replaced() {
     let function = function();
     let (mut observed, validated) = built_before(&function);

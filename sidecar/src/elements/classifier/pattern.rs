@@ -61,7 +61,7 @@ fn clause(word: &str) -> Result<Clause, String> {
 
 /// Bytes of pairs of hexadecimal digits, and for each the bits that a `?` leaves open.
 fn digits(text: &str) -> Option<(Vec<u8>, Vec<u8>)> {
-    if text.is_empty() || text.len() % 2 != 0 || text.len() > 1024 {
+    if text.is_empty() || !text.len().is_multiple_of(2) || text.len() > 1024 {
         return None;
     }
     let (mut bytes, mut any) = (Vec::new(), Vec::new());

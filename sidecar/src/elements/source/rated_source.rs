@@ -5,7 +5,7 @@ use crate::element::{
     Arg, Args, Batch, ConfigError, Cx, Descriptor, Element, Handler, HandlerError, Packet, StateKind,
 };
 use crate::elements::basic::parse_handler;
-use crate::elements::queue::TokenBucket;
+use crate::elements::queueing::TokenBucket;
 use crate::state::{Reader, Schema, StateError, Stateful, Writer};
 
 pub(super) static DESCRIPTOR: Descriptor = Descriptor {
