@@ -273,7 +273,8 @@ fn small() -> ResourceRequirements {
     let quantity = |text: &str| Quantity(text.to_owned());
     ResourceRequirements {
         requests: Some(BTreeMap::from([
-            ("cpu".into(), quantity("10m")),
+            // The weight of the packet thread against everything else on the node: with a few millicores it waits.
+            ("cpu".into(), quantity("250m")),
             ("memory".into(), quantity("32Mi")),
         ])),
         ..ResourceRequirements::default()

@@ -105,8 +105,11 @@ impl Node {
         self.epoch = epoch;
         if self.role == Role::Owner {
             // The store had lost everything: this is a new incarnation of the data set.
+            // Its frames are numbered anew: what waits for a frame of the old one would wait for ever. The snapshot that
+            // is written next holds what those frames would have held.
             self.journal = Journal::new(last_frame, 0);
             self.journal.want_snapshot();
+            self.outs.iter_mut().flat_map(|link| &mut link.edges).for_each(OutEdge::release);
             self.announce(now, None);
             return;
         }
