@@ -1,5 +1,7 @@
 //! The CEL rules, evaluated as the API server evaluates them, without one.
 
+#![allow(clippy::expect_used, reason = "helpers of tests stand outside of test functions")]
+
 use anf_crds::{AtomicFunction, FunctionMigration};
 use serde_json::{Value, json};
 

@@ -4,7 +4,12 @@
 //! That suits a reconcile that nobody waits for; on the path of a cut-over, and for the lease, an answer is needed
 //! now, so those use a client that never repeats.
 
+use std::time::Duration;
+
 use kube::{Client, Config};
+
+/// Time for a call of the direct client, all of which are short; watches go through the other.
+const DIRECT_CALL: Duration = Duration::from_secs(10);
 
 /// The clients.
 #[derive(Clone)]
@@ -24,6 +29,7 @@ impl Clients {
         let config = Config::infer().await?;
         let mut direct = config.clone();
         direct.default_retry = false;
+        direct.read_timeout = Some(DIRECT_CALL);
         Ok(Self { patient: Client::try_from(config)?, direct: Client::try_from(direct)? })
     }
 }

@@ -3,8 +3,6 @@
 //! A variant is a metric label ([`Error::kind`]), its text names the object and the way out. What is wrong with a
 //! user's object is not an error here: that goes into the object's conditions.
 
-use crate::sidecars::SidecarError;
-
 /// The operator's error.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -24,28 +22,9 @@ pub enum Error {
         /// The missing field.
         field: &'static str,
     },
-    /// A sidecar refused or could not be reached.
-    #[error(transparent)]
-    Sidecar(#[from] SidecarError),
-    /// Something of ours could not be written as JSON.
-    #[error("cannot write {what} as JSON: {source}")]
-    Json {
-        /// What.
-        what: &'static str,
-        /// The cause.
-        source: serde_json::Error,
-    },
     /// No random bytes for a new key.
     #[error("cannot read random bytes from /dev/urandom for a key: {0}")]
     Random(std::io::Error),
-    /// A call took too long.
-    #[error("the API server did not answer within {seconds} s when asked to {action}")]
-    Timeout {
-        /// What was tried.
-        action: String,
-        /// How long we waited.
-        seconds: u64,
-    },
 }
 
 /// Shorthand.
@@ -57,10 +36,7 @@ impl Error {
         match self {
             Self::Kubernetes { .. } => "kubernetes",
             Self::Incomplete { .. } => "incomplete",
-            Self::Sidecar(_) => "sidecar",
-            Self::Json { .. } => "json",
             Self::Random(_) => "random",
-            Self::Timeout { .. } => "timeout",
         }
     }
 }

@@ -170,7 +170,7 @@ fn undecided(observed: &Observed<'_>, sub_function: &str, alive: &[(&Pod, Standi
 fn new_owner(observed: &Observed<'_>, family: Family<'_>, part: &Part) -> Pod {
     // A pod that was refused proves that its epoch is past, although nobody may have told us the one that followed.
     let refused = observed.pods_of(part.name()).filter(|pod| standing(observed, part, pod) == Standing::Late);
-    let beyond = refused.filter_map(|pod| pod::claimed_epoch(pod)).map(|epoch| epoch + 1).max().unwrap_or(0);
+    let beyond = refused.filter_map(pod::claimed_epoch).map(|epoch| epoch + 1).max().unwrap_or(0);
     let epoch = observed.last_epoch(part.name()).max(beyond);
     // The name depends on what is there, so that repeating the step finds the pod, and a pod that lingers (a lost
     // node's) does not keep its successor from being made.
