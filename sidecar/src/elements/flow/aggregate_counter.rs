@@ -3,8 +3,8 @@
 use crate::element::{
     Annotations, Arg, Args, Batch, ConfigError, Cx, Descriptor, Element, Handler, HandlerError, StateKind,
 };
-use crate::packet::Packet;
-use crate::state::{FlowTable, Reader, Record, Schema, StateError, Stateful, Table, Writer};
+use crate::packet::{BATCH, Packet};
+use crate::state::{FlowTable, Reader, Record, Schema, SlotId, StateError, Stateful, Table, Writer};
 
 pub(super) static DESCRIPTOR: Descriptor = Descriptor {
     class: "AggregateCounter",
@@ -97,9 +97,10 @@ impl AggregateCounter {
     }
 
     #[inline]
-    fn count(&mut self, packet: &Packet) {
+    fn count(&mut self, packet: &Packet, found: Option<SlotId>) {
         let (key, amount) = (Aggregate(packet.anno().aggregate), self.amount(packet));
-        if let Some(count) = self.counts.get_mut_lazy(&key) {
+        let slot = found.or_else(|| self.counts.find(&key));
+        if let Some(count) = slot.and_then(|slot| self.counts.value_mut_lazy(slot)) {
             count.0 += amount;
         } else {
             if self.frozen || self.limit != 0 && self.counts.len() >= self.limit {
@@ -114,8 +115,16 @@ impl AggregateCounter {
 impl Element for AggregateCounter {
     #[inline]
     fn push(&mut self, _cx: &mut Cx<'_>, _port: usize, batch: &mut Batch) {
-        if self.active {
-            batch.iter().for_each(|packet| self.count(packet));
+        if !self.active {
+            return;
+        }
+        // All look-ups first: in the processor they overlap. No count goes while the batch is treated.
+        let mut found = [None; BATCH];
+        for (slot, packet) in found.iter_mut().zip(batch.iter()) {
+            *slot = self.counts.find(&Aggregate(packet.anno().aggregate));
+        }
+        for (packet, slot) in batch.iter().zip(found) {
+            self.count(packet, slot);
         }
     }
 

@@ -10,7 +10,7 @@ use crate::element::{
     Annotations, Arg, Args, Batch, ConfigError, Cx, Descriptor, Element, Handler, HandlerError, StateKind,
 };
 use crate::packet::{BATCH, Packet};
-use crate::state::{FlowTable, Reader, Record, Schema, StateError, Stateful, Table, Writer};
+use crate::state::{FlowTable, Reader, Record, Schema, SlotId, StateError, Stateful, Table, Writer};
 use crate::wire::tcp::{FIN, RST, SYN};
 use crate::wire::{FlowId, Protocol, Tcp, ipv4};
 
@@ -124,8 +124,15 @@ impl AggregateIpFlows {
     }
 
     #[inline]
-    fn annotate(&mut self, packet: &mut Packet, key: FlowPair, direction: Direction, now: u64) {
-        let slot = match self.flows.find(&key) {
+    fn annotate(
+        &mut self,
+        packet: &mut Packet,
+        key: FlowPair,
+        direction: Direction,
+        found: Option<SlotId>,
+        now: u64,
+    ) {
+        let slot = match found.or_else(|| self.flows.find(&key)) {
             Some(slot) => slot,
             None => {
                 let flow = Flow { aggregate: self.next, last_seen: now, first: direction, done: 0 };
@@ -157,16 +164,21 @@ impl Element for AggregateIpFlows {
         let now = cx.now().0;
         self.flows.expire(now, |_, _| ());
         let mut keys = [None; BATCH];
+        let mut found = [None; BATCH];
         for (key, packet) in keys.iter_mut().zip(batch.iter()) {
             *key = self.key_of(packet);
         }
+        // All look-ups first: in the processor they overlap. No flow goes while the batch is treated.
+        for (slot, key) in found.iter_mut().zip(&keys) {
+            *slot = key.as_ref().and_then(|(key, _)| self.flows.find(key));
+        }
         let mut at = 0;
         batch.filter_map(|mut packet| {
-            let key = keys[at];
+            let (key, slot) = (keys[at], found[at]);
             at += 1;
             match key {
                 Some((key, direction)) => {
-                    self.annotate(&mut packet, key, direction, now);
+                    self.annotate(&mut packet, key, direction, slot, now);
                     Some(packet)
                 }
                 // Output 1 is for packets of no flow only when it is not the other input's.

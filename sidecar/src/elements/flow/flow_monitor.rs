@@ -7,8 +7,8 @@ use crate::element::{
     Annotations, Arg, Args, Batch, ConfigError, Cx, Descriptor, Element, Handler, HandlerError, StateKind,
     Time,
 };
-use crate::packet::Packet;
-use crate::state::{FlowTable, Reader, Record, Schema, StateError, Stateful, Table, Writer};
+use crate::packet::{BATCH, Packet};
+use crate::state::{FlowTable, Reader, Record, Schema, SlotId, StateError, Stateful, Table, Writer};
 use crate::wire::FlowId;
 
 pub(super) static DESCRIPTOR: Descriptor = Descriptor {
@@ -93,14 +93,18 @@ fn build(args: &Args<'_>) -> Result<Box<dyn Element>, ConfigError> {
 
 impl FlowMonitor {
     #[inline]
-    fn count(&mut self, packet: &Packet, now: u64) {
-        let bytes = packet.network();
-        let Some(flow) = FlowId::of_packet(bytes).or_else(|| FlowId::of_ping(bytes)) else {
+    fn count(
+        &mut self,
+        packet: &Packet,
+        key: Option<(FlowPair, Direction)>,
+        found: Option<SlotId>,
+        now: u64,
+    ) {
+        let Some((key, direction)) = key else {
             self.uncounted += 1;
             return;
         };
-        let (key, direction) = FlowPair::of(flow);
-        let slot = match self.flows.find(&key) {
+        let slot = match found.or_else(|| self.flows.find(&key)) {
             Some(slot) => slot,
             None if self.flows.len() >= self.capacity => {
                 self.uncounted += 1;
@@ -120,7 +124,7 @@ impl FlowMonitor {
             flow.last_seen = now;
             let volume = &mut flow.volumes[usize::from(direction != flow.first)];
             volume.packets += 1;
-            volume.bytes += bytes.len() as u64;
+            volume.bytes += packet.network().len() as u64;
         }
     }
 
@@ -153,7 +157,19 @@ impl Element for FlowMonitor {
     fn push(&mut self, cx: &mut Cx<'_>, port: usize, batch: &mut Batch) {
         let now = cx.now().0;
         self.flows.expire(now, |_, _| ());
-        batch.iter().for_each(|packet| self.count(packet, now));
+        let mut keys = [None; BATCH];
+        let mut found = [None; BATCH];
+        for (key, packet) in keys.iter_mut().zip(batch.iter()) {
+            let bytes = packet.network();
+            *key = FlowId::of_packet(bytes).or_else(|| FlowId::of_ping(bytes)).map(FlowPair::of);
+        }
+        // All look-ups first: in the processor they overlap. No flow goes while the batch is treated.
+        for (slot, key) in found.iter_mut().zip(&keys) {
+            *slot = key.as_ref().and_then(|(key, _)| self.flows.find(key));
+        }
+        for ((packet, key), slot) in batch.iter().zip(keys).zip(found) {
+            self.count(packet, key, slot, now);
+        }
         if port > 0 {
             cx.leave_by(port);
         }

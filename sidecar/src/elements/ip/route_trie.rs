@@ -113,7 +113,7 @@ impl RouteTrie {
             self.release(self.root[slot]);
             self.root[slot] = NONE;
         }
-        self.paint_short(first, count);
+        self.paint_short(first, count, length.min(16));
         // Every root slot with longer routes is filled from the routes that begin in it.
         let end = ((first + count) as u64) << 16;
         let mut at = (first as u64) << 16;
@@ -128,10 +128,10 @@ impl RouteTrie {
         }
     }
 
-    /// Fills root slots with the routes of at most 16 bits.
-    fn paint_short(&mut self, first: usize, count: usize) {
+    /// Fills the root slots of a prefix of `length` bits with the routes of at most 16 bits.
+    fn paint_short(&mut self, first: usize, count: usize, length: u8) {
         let start = (first as u32) << 16;
-        let above = (0..=16_u8).rev().find_map(|length| {
+        let around = (0..=length).rev().find_map(|length| {
             let mask = u32::MAX.checked_shl(32 - u32::from(length)).unwrap_or(0);
             self.routes.get(&(start & mask, length)).map(|route| (start & mask, length, *route))
         });
@@ -140,7 +140,7 @@ impl RouteTrie {
         let within =
             within.filter(|((_, length), _)| *length <= 16).map(|((n, length), route)| (*n, *length, *route));
         // In order of address, then length: an inner prefix comes after the one around it.
-        for (network, length, route) in above.into_iter().chain(within) {
+        for (network, length, route) in around.into_iter().chain(within) {
             let low = ((network >> 16) as usize).max(first);
             let high = ((network >> 16) as usize + (1 << (16 - length))).min(first + count);
             self.root[low..high].fill(Target(route));
@@ -236,6 +236,16 @@ mod tests {
                 prop_assert_eq!(bulk.find(probe), slow(&model, probe));
             }
         }
+    }
+
+    #[test]
+    fn a_route_that_goes_uncovers_the_one_around_it_not_the_one_within() {
+        let mut trie = RouteTrie::new();
+        for (length, route) in [(15, 3), (0, 1), (9, 2)] {
+            trie.insert(0x4000_0000 & mask(length), length, route);
+        }
+        trie.remove(0x4000_0000, 9);
+        assert_eq!((trie.find(0x4002_0000), trie.find(0x4001_0000)), (Some(1), Some(3)));
     }
 
     #[test]

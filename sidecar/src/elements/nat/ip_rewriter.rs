@@ -188,11 +188,17 @@ fn build(
     if !problems.is_empty() {
         return Err(ConfigError(problems));
     }
+    let mut table = MappingTable::new(timeouts);
+    for spec in &specs {
+        if let InputSpec::Rewrite { pattern, .. } = spec {
+            table.serve(pattern);
+        }
+    }
     let capacity = args.or("MAPPING_CAPACITY", i32::MAX as usize)?;
     Ok(Box::new(IpRewriter {
         protocols,
         specs,
-        table: MappingTable::new(timeouts),
+        table,
         capacity,
         reserved: (capacity / 8).min(50),
         set_destination: args.or("DST_ANNO", true)?,
@@ -405,6 +411,7 @@ impl Element for IpRewriter {
             let InputSpec::Named { name, outputs } = spec else { continue };
             let pattern =
                 IpRewriterPatterns::find(cx, name).ok_or_else(|| format!("no such pattern '{name}'"))?;
+            self.table.serve(&pattern);
             *spec = InputSpec::Rewrite { pattern, outputs: *outputs, next: 0 };
         }
         Ok(())

@@ -13,39 +13,56 @@ use super::port_pool::PortPool;
 use crate::state::{Applied, FlowTable, Reader, Schema, SlotId, StateError, Table, Writer};
 use crate::wire::{FlowId, Protocol};
 
-/// An internal endpoint as one public address knows it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-struct Endpoint {
-    address_and_port: u64,
-    public: u64,
-}
-
-/// The public port of an endpoint, and by how many flows it is held.
+/// The public port of an internal endpoint, and by how many flows it is held.
 #[derive(Debug, Clone, Copy)]
 struct Binding {
     port: u16,
     flows: u32,
 }
 
+/// A public address whose ports are chosen here, with a pool for each protocol once it is used.
+#[derive(Default)]
+struct Public {
+    address: u32,
+    icmp: Option<Box<PortPool>>,
+    tcp: Option<Box<PortPool>>,
+    udp: Option<Box<PortPool>>,
+}
+
+impl Public {
+    fn pool(&self, protocol: Protocol) -> Option<&PortPool> {
+        match protocol {
+            Protocol::Icmp => self.icmp.as_deref(),
+            Protocol::Tcp => self.tcp.as_deref(),
+            Protocol::Udp => self.udp.as_deref(),
+        }
+    }
+
+    fn pool_mut(&mut self, protocol: Protocol) -> &mut PortPool {
+        let pool = match protocol {
+            Protocol::Icmp => &mut self.icmp,
+            Protocol::Tcp => &mut self.tcp,
+            Protocol::Udp => &mut self.udp,
+        };
+        pool.get_or_insert_default()
+    }
+}
+
 pub(super) struct MappingTable {
     flows: FlowTable<FlowId, Mapping>,
     timeouts: Timeouts,
     replies: HashMap<FlowId, SlotId, RandomState>,
-    pools: HashMap<(Protocol, u32), PortPool, RandomState>,
-    endpoints: HashMap<Endpoint, Binding, RandomState>,
+    /// As many as patterns with a port range have addresses: a few.
+    publics: Vec<Public>,
+    endpoints: HashMap<u64, Binding, RandomState>,
 }
 
-fn endpoint(flow: &FlowId, public: u32) -> Endpoint {
-    let port = u64::from(flow.source_port) << 32;
-    Endpoint {
-        address_and_port: u64::from(flow.protocol as u8) << 48 | port | u64::from(flow.source),
-        public: u64::from(public),
-    }
-}
-
-/// Whether the mapping uses up a port of a public address.
-fn takes_port(flow: &FlowId, rewritten: &FlowId) -> bool {
-    (flow.source, flow.source_port) != (rewritten.source, rewritten.source_port)
+/// The key of an internal endpoint as public address number `public` knows it.
+fn endpoint(flow: &FlowId, public: usize) -> u64 {
+    (public as u64) << 56
+        | u64::from(flow.protocol as u8) << 48
+        | u64::from(flow.source_port) << 32
+        | u64::from(flow.source)
 }
 
 impl MappingTable {
@@ -54,9 +71,26 @@ impl MappingTable {
             flows: FlowTable::new(SCHEMA, move |flow, mapping| timeouts.deadline(flow, mapping)),
             timeouts,
             replies: HashMap::default(),
-            pools: HashMap::default(),
+            publics: Vec::new(),
             endpoints: HashMap::default(),
         }
+    }
+
+    /// Keeps account of the ports of the address that a pattern chooses ports of. For configuration time.
+    pub(super) fn serve(&mut self, pattern: &Pattern) {
+        let Some(address) = pattern.source.filter(|_| matches!(pattern.variation, Variation::Port { .. }))
+        else {
+            return;
+        };
+        // The number of an address has a byte in the endpoints' keys; without an account, ports are still unique to
+        // each destination.
+        if self.public(address).is_none() && self.publics.len() < 256 {
+            self.publics.push(Public { address, ..Public::default() });
+        }
+    }
+
+    fn public(&self, address: u32) -> Option<usize> {
+        self.publics.iter().position(|public| public.address == address)
     }
 
     /// Flows in the table; each has a mapping for both ways.
@@ -140,12 +174,13 @@ impl MappingTable {
 
     /// Adds what follows from a record to the derived indices.
     fn derive(&mut self, flow: &FlowId, rewritten: &FlowId, slot: SlotId) {
-        if self.replies.insert(rewritten.reverse(), slot).is_some() || !takes_port(flow, rewritten) {
+        if self.replies.insert(rewritten.reverse(), slot).is_some() {
             return;
         }
-        self.pools.entry((flow.protocol, rewritten.source)).or_default().add(rewritten.source_port);
+        let Some(public) = self.public(rewritten.source) else { return };
+        self.publics[public].pool_mut(flow.protocol).add(rewritten.source_port);
         let fresh = Binding { port: rewritten.source_port, flows: 0 };
-        let binding = self.endpoints.entry(endpoint(flow, rewritten.source)).or_insert(fresh);
+        let binding = self.endpoints.entry(endpoint(flow, public)).or_insert(fresh);
         if binding.port == rewritten.source_port {
             binding.flows += 1;
         }
@@ -153,13 +188,12 @@ impl MappingTable {
 
     /// Takes what followed from a record out of the derived indices.
     fn underive(&mut self, flow: &FlowId, rewritten: &FlowId) {
-        if self.replies.remove(&rewritten.reverse()).is_none() || !takes_port(flow, rewritten) {
+        if self.replies.remove(&rewritten.reverse()).is_none() {
             return;
         }
-        if let Some(pool) = self.pools.get_mut(&(flow.protocol, rewritten.source)) {
-            pool.remove(rewritten.source_port);
-        }
-        let key = endpoint(flow, rewritten.source);
+        let Some(public) = self.public(rewritten.source) else { return };
+        self.publics[public].pool_mut(flow.protocol).remove(rewritten.source_port);
+        let key = endpoint(flow, public);
         if let Some(binding) = self.endpoints.get_mut(&key).filter(|b| b.port == rewritten.source_port) {
             binding.flows -= 1;
             if binding.flows == 0 {
@@ -206,13 +240,14 @@ impl MappingTable {
         let free = |port: &u16| self.is_free(FlowId { source_port: *port, ..*rewritten });
         // RFC 4787, REQ-1 and RFC 5382, REQ-1: endpoint-independent mapping. An internal endpoint keeps its public
         // port whatever it talks to.
-        let binding = self.endpoints.get(&endpoint(flow, rewritten.source));
+        let public = self.public(rewritten.source);
+        let binding = public.and_then(|public| self.endpoints.get(&endpoint(flow, public)));
         if let Some(port) = binding.map(|b| b.port).filter(|port| range.contains(port) && free(port)) {
             return Some(port);
         }
         let span = u32::from(high - low) + 1;
         let start = low + (start % span) as u16;
-        let pool = self.pools.get(&(flow.protocol, rewritten.source));
+        let pool = public.and_then(|public| self.publics[public].pool(flow.protocol));
         let own = flow.source_port;
         let own_is_good = choice == Choice::Preserve && range.contains(&own) && free(&own);
         if own_is_good && pool.is_none_or(|pool| pool.is_unused(own)) {
@@ -242,7 +277,9 @@ impl MappingTable {
 
     fn forget_derived(&mut self) {
         self.replies.clear();
-        self.pools.clear();
+        for public in &mut self.publics {
+            *public = Public { address: public.address, ..Public::default() };
+        }
         self.endpoints.clear();
     }
 }

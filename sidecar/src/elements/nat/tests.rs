@@ -153,6 +153,17 @@ fn rfc4787_req3_no_port_serves_two_endpoints_while_one_is_unused() {
 }
 
 #[test]
+fn a_port_is_free_again_when_its_last_flow_has_gone() {
+    let mut bench = Bench::new(NAPT);
+    for round in 0..5 {
+        let mut port =
+            |host: u8| sent(&mut bench, &udp(([10, round, 0, host], 4000), (OUTSIDE, 53), b"")).0.1;
+        assert_eq!((1..=10).map(&mut port).collect::<BTreeSet<_>>().len(), 10);
+        bench.now += Duration::from_secs(302);
+    }
+}
+
+#[test]
 fn rfc4787_req2_basic_nat_gives_a_host_the_same_address_for_all_its_flows() {
     let mut bench = Bench::new(
         "in :: TestIn -> MarkIPHeader -> [0]rw :: IPRewriter(pattern 203.0.113.0/28 - - - 0 0) -> out :: TestOut;",
