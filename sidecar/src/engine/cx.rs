@@ -8,7 +8,7 @@ use super::wiring::Edge;
 use super::{ElementId, Time};
 use crate::device::{Device, DeviceRequest, Direction};
 use crate::element::{Descriptor, Element, HandlerError};
-use crate::packet::{BATCH, Batch, Packet};
+use crate::packet::{Batch, Packet};
 
 pub(crate) type Slot = Option<Box<dyn Element>>;
 
@@ -119,19 +119,25 @@ impl Cx<'_> {
         reason: &'static str,
         mut port_of: impl FnMut(&mut Packet) -> usize,
     ) {
-        let mut ports = [0_usize; BATCH];
-        let mut same = true;
-        for (packet, port) in batch.iter_mut().zip(&mut ports) {
-            *port = port_of(packet);
-        }
-        for port in &ports[..batch.len()] {
-            same &= *port == ports[0];
-        }
-        if same && ports[0] < self.outputs() {
-            self.core.leave = ports[0] as u32;
+        let mut ports = batch.iter_mut();
+        let Some(first) = ports.next().map(&mut port_of) else { return };
+        // How many go where the first one goes, and where the next one goes.
+        let mut same = 1;
+        let next = ports.find_map(|packet| {
+            let port = port_of(packet);
+            same += usize::from(port == first);
+            (port != first).then_some(port)
+        });
+        let Some(next) = next.or((first >= self.outputs()).then_some(first)) else {
+            self.core.leave = first as u32;
             return;
-        }
-        for (packet, port) in batch.drain().zip(ports) {
+        };
+        for (at, mut packet) in batch.drain().enumerate() {
+            let port = match at {
+                at if at < same => first,
+                at if at == same => next,
+                _ => port_of(&mut packet),
+            };
             self.emit_or_drop(port, reason, packet);
         }
     }

@@ -1,9 +1,11 @@
-//! Patterns compiled to comparisons of four-byte words, with a jump for each outcome.
+//! Patterns compiled to questions about four-byte words, with a jump for each answer.
 //!
-//! A comparison that the way to it has decided already is skipped: jumps go where the next open question is. A packet
-//! shorter than the farthest byte of the program runs the same program on a copy padded with zeros; comparisons that
-//! reach beyond its end fail there.
+//! First a comparison for each word of each clause; a comparison that the way to it has decided already is skipped. Then
+//! comparisons of one word that follow each other become one question with many answers, looked up in a sorted list.
+//! A packet shorter than the farthest byte of the program runs the comparisons one by one, on a copy padded with zeros;
+//! those that reach beyond its end fail there.
 
+use std::collections::HashMap;
 use std::fmt;
 
 use super::pattern::Clause;
@@ -12,6 +14,8 @@ use crate::element::NO_PORT;
 /// Jump targets: instructions count up from 0, outputs down from here; `FAIL` is no output.
 const LEAF: u32 = 0x8000_0000;
 const FAIL: u32 = u32::MAX;
+/// Answers of all questions together, beyond which questions are asked one value at a time.
+const MOST_ANSWERS: usize = 1 << 18;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Compare {
@@ -24,10 +28,26 @@ struct Compare {
     needs: u32,
 }
 
+/// A question about a word: the answers are `first..first + count` of the program's values and targets.
+#[derive(Debug, Clone, Copy)]
+struct Question {
+    offset: u32,
+    mask: u32,
+    first: u32,
+    count: u32,
+    /// Where any other value leads.
+    other: u32,
+}
+
 #[derive(Debug)]
 pub(super) struct Program {
     code: Vec<Compare>,
     start: u32,
+    /// The same as `code`, question by question; jumps lead to questions.
+    questions: Vec<Question>,
+    first_question: u32,
+    values: Vec<u32>,
+    targets: Vec<u32>,
     /// Packets of this length take the fast way: every word of every comparison lies inside.
     safe_length: usize,
 }
@@ -81,8 +101,17 @@ impl Program {
             return Err("too many patterns".to_owned());
         }
         let safe_length = code.iter().map(|c| c.offset as usize + 4).max().unwrap_or(0);
-        let mut program = Self { code, start: next, safe_length };
+        let mut program = Self {
+            code,
+            start: next,
+            questions: Vec::new(),
+            first_question: next,
+            values: Vec::new(),
+            targets: Vec::new(),
+            safe_length,
+        };
         program.shorten();
+        program.ask();
         Ok(program)
     }
 
@@ -112,20 +141,70 @@ impl Program {
         to
     }
 
+    /// Makes `questions` out of `code`.
+    fn ask(&mut self) {
+        let mut known = HashMap::new();
+        // Comparisons jump to earlier ones only: those have become questions already.
+        for at in 0..self.code.len() as u32 {
+            let Compare { offset, mask, needs, .. } = self.code[at as usize];
+            let mut answers: Vec<(u32, u32)> = Vec::new();
+            let mut other = at;
+            // Chains that start in the middle of others could add up to a square: beyond a bound they stay short.
+            while other & LEAF == 0 && (answers.is_empty() || self.values.len() < MOST_ANSWERS) {
+                let next = self.code[other as usize];
+                if (next.offset, next.mask, next.needs) != (offset, mask, needs) {
+                    break;
+                }
+                if !answers.iter().any(|(value, _)| *value == next.value) {
+                    answers.push((next.value, question_of(&known, next.yes)));
+                }
+                other = next.no;
+            }
+            answers.sort_unstable();
+            let (first, count) = (self.values.len() as u32, answers.len() as u32);
+            self.values.extend(answers.iter().map(|(value, _)| *value));
+            self.targets.extend(answers.iter().map(|(_, target)| *target));
+            let other = question_of(&known, other);
+            self.questions.push(Question { offset, mask, first, count, other });
+            known.insert(at, self.questions.len() as u32 - 1);
+        }
+        self.first_question = question_of(&known, self.start);
+    }
+
     /// The output for a packet with these bytes.
     #[inline]
     pub(super) fn run(&self, data: &[u8]) -> usize {
-        let mut at = self.start;
         if data.len() < self.safe_length {
             return self.run_short(data);
         }
-        while let Some(compare) = self.code.get(at as usize) {
-            let offset = compare.offset as usize;
-            let Some(word) = data.get(offset..).and_then(<[u8]>::first_chunk::<4>) else { break };
-            let equal = u32::from_be_bytes(*word) & compare.mask == compare.value;
-            at = if equal { compare.yes } else { compare.no };
+        let mut at = self.first_question;
+        while let Some(question) = self.questions.get(at as usize) {
+            let Some(word) = data.get(question.offset as usize..).and_then(<[u8]>::first_chunk::<4>) else {
+                break;
+            };
+            at = self.answer(question, u32::from_be_bytes(*word) & question.mask);
         }
         output(at)
+    }
+
+    #[inline]
+    fn answer(&self, question: &Question, word: u32) -> u32 {
+        let range = question.first as usize..(question.first + question.count) as usize;
+        let (Some(values), Some(targets)) = (self.values.get(range.clone()), self.targets.get(range)) else {
+            return FAIL;
+        };
+        if values.len() <= 4 {
+            for (value, target) in values.iter().zip(targets) {
+                if *value == word {
+                    return *target;
+                }
+            }
+            return question.other;
+        }
+        match values.binary_search(&word) {
+            Ok(at) => targets[at],
+            Err(_) => question.other,
+        }
     }
 
     #[cold]
@@ -142,6 +221,11 @@ impl Program {
         }
         output(at)
     }
+}
+
+/// The question that a comparison became; outputs stay outputs.
+fn question_of(known: &HashMap<u32, u32>, at: u32) -> u32 {
+    if at & LEAF == 0 { known.get(&at).copied().unwrap_or(FAIL) } else { at }
 }
 
 fn output(at: u32) -> usize {
