@@ -14,6 +14,7 @@ use crate::control::{HandoverPhase, HandoverRequest, Role};
 use crate::handover::engine::Engine;
 use crate::handover::node::{Action, ConnId, DialKey, Event, Node, StartMode};
 use crate::handover::state_frame::StateFrame;
+use crate::link::frame::Frame;
 use crate::link::handshake::{Hello, PROTOCOL_VERSION};
 use crate::manifest::{EdgeSpec, FunctionRef, LinkSpec, Manifest, OnUnavailable, StoreSpec};
 use crate::state::Reader;
@@ -113,6 +114,8 @@ pub(super) struct World {
     owner: usize,
     moves: u32,
     steps: u64,
+    /// Whether one seed is replayed, with its story.
+    traced: bool,
 }
 
 fn link(peer: &str, edge: u16) -> LinkSpec {
@@ -140,6 +143,7 @@ impl World {
     pub(super) fn new(seed: u64, faults: Faults) -> Self {
         let mut world = Self {
             seed,
+            traced: std::env::var("ANF_SIM_SEED").is_ok(),
             faults,
             now: 1_000 * MS,
             random: Random(seed),
@@ -244,8 +248,9 @@ impl World {
             return;
         }
         if self.sides[side].frozen_until > self.now && !matches!(happening, Happening::PumpStore) {
-            let until = self.sides[side].frozen_until;
-            return self.later(until, side, happening);
+            // Under its own number: what waits together, perhaps through several freezes, stays in the order it came in.
+            self.happenings.insert(sequence, (side, happening));
+            return self.queue.push(Reverse((self.sides[side].frozen_until, sequence)));
         }
         match happening {
             Happening::Wake if self.sides[side].wake_at > self.now => {}
@@ -334,6 +339,9 @@ impl World {
                     return self.later(time, at, Happening::Tell(Event::DialFailed { key }));
                 };
                 let (mine, theirs) = (self.new_end(at, Some(key)), self.new_end(listener, None));
+                self.trace(at, || {
+                    format!("dials {to} at {address} as {purpose:?}: {mine}, the other end is {theirs}")
+                });
                 self.join(mine, theirs);
                 self.dials.insert(theirs, (at, key, mine));
                 let owner = self.sides[at].address.trim_end_matches(":1").to_string();
@@ -362,11 +370,15 @@ impl World {
                 self.ends.remove(&conn);
             }
             Action::Send { conn, frame } => {
+                if matches!(frame, Frame::Control(_) | Frame::Marker(_)) {
+                    self.trace(at, || format!("sends on {conn}: {frame:?}"));
+                }
                 if let Some(other) = self.ends.get(&conn).map(|end| end.other) {
                     self.transmit(conn, Event::Frame { conn: other, frame });
                 }
             }
-            Action::Close { conn, .. } => {
+            Action::Close { conn, reason } => {
+                self.trace(at, || format!("closes {conn}: {reason}"));
                 if let Some(other) = self.ends.get(&conn).map(|end| end.other) {
                     self.transmit(conn, Event::Closed { conn: other });
                     self.ends.remove(&conn);
@@ -382,11 +394,7 @@ impl World {
                 let delay = self.delay();
                 self.pump_after(at, delay);
             }
-            Action::Note(text) => {
-                if std::env::var("ANF_SIM_SEED").is_ok() {
-                    println!("{:9.3} ms {}: {text}", self.now as f64 / 1e6, self.sides[at].address);
-                }
-            }
+            Action::Note(text) => self.trace(at, || text),
         }
     }
 
@@ -415,9 +423,17 @@ impl World {
         }
     }
 
+    /// Printed when one seed is replayed.
+    fn trace(&self, at: usize, text: impl FnOnce() -> String) {
+        if self.traced {
+            println!("{:9.3} ms {}: {}", self.now as f64 / 1e6, self.sides[at].address, text());
+        }
+    }
+
     fn break_connection(&mut self, conn: ConnId) {
         let Some(end) = self.ends.remove(&conn) else { return };
         let other = end.other;
+        self.trace(end.side, || format!("loses {conn}, the other end is {other}"));
         let there = self.ends.remove(&other);
         // Whatever was under way on it is gone.
         self.happenings.retain(|_, (_, happening)| match happening {

@@ -89,6 +89,7 @@ impl World {
                 let at = self.random.below(self.sides.len() as u64) as usize;
                 // Never shorter than before: what waits would be overtaken by what comes later.
                 let until = self.now + self.random.below(30 * MS);
+                self.trace(at, || format!("is frozen until {:.3} ms", until as f64 / 1e6));
                 self.sides[at].frozen_until = self.sides[at].frozen_until.max(until);
             }
             _ => {}
