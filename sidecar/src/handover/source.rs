@@ -71,6 +71,7 @@ pub struct Source {
     pub target: Dialer,
     phase: HandoverPhase,
     failure: Option<(&'static str, String)>,
+    downstreams: usize,
     waiting: BTreeSet<Party>,
     refusal: Option<String>,
     next_arm: u64,
@@ -92,14 +93,22 @@ fn millis(from: Option<u64>, to: u64) -> f64 {
 }
 
 impl Source {
-    /// Begins. `epoch` is the source's; `in_edges` has the number of edges of each in-link.
-    pub fn new(request: HandoverRequest, epoch: u64, in_edges: &[usize], now: u64) -> Self {
+    /// Begins. `epoch` is the source's; `in_edges` has the number of edges of each in-link, `downstreams` is the number
+    /// of out-links.
+    pub fn new(
+        request: HandoverRequest,
+        epoch: u64,
+        in_edges: &[usize],
+        downstreams: usize,
+        now: u64,
+    ) -> Self {
         Self {
             target: Dialer::to_address(request.target_link_addr.clone()),
             request,
             epoch: epoch + 1,
             phase: HandoverPhase::Preparing,
             failure: None,
+            downstreams,
             waiting: BTreeSet::new(),
             refusal: None,
             next_arm: 0,
@@ -196,7 +205,7 @@ impl Source {
             self.phase = HandoverPhase::Armed;
             self.armed_at = Some(now);
             self.next_arm = now + ARM_AGAIN;
-            self.waiting = self.parties().collect();
+            self.waiting = self.parties().into_iter().collect();
             return Some(Step::Arm(self.waiting.iter().copied().collect()));
         }
         if self.out_of_time(now) {
@@ -207,14 +216,10 @@ impl Source {
         None
     }
 
-    fn parties(&self) -> impl Iterator<Item = Party> + use<> {
-        let upstreams = self.markers.len();
-        (0..upstreams).map(Party::Upstream).chain([Party::Target])
-    }
-
-    /// Adds the downstreams to those that must answer ARM.
-    pub fn await_downstreams(&mut self, count: usize) {
-        self.waiting.extend((0..count).map(Party::Downstream));
+    /// All that must answer ARM.
+    pub fn parties(&self) -> Vec<Party> {
+        let upstreams = (0..self.markers.len()).map(Party::Upstream);
+        upstreams.chain((0..self.downstreams).map(Party::Downstream)).chain([Party::Target]).collect()
     }
 
     fn arm(&mut self, now: u64) -> Option<Step> {
@@ -344,5 +349,49 @@ impl Source {
             breakdown: self.breakdown.clone(),
             report: self.report.clone(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn armed_source() -> Source {
+        let request = HandoverRequest {
+            id: "m".into(),
+            target_owner_id: "t".into(),
+            target_link_addr: "t:1".into(),
+            target_node: String::new(),
+            expected_epoch: 1,
+            max_downtime_ms: 0,
+            deadline_ms: 1_000,
+            watch_ms: 0,
+        };
+        let mut source = Source::new(request, 1, &[1, 1], 2, 0);
+        source.target.connected(1);
+        assert_eq!(source.poll(0, &Facts::default()), Some(Step::Announce));
+        source.synced(0, true, 0);
+        source
+    }
+
+    #[test]
+    fn all_parties_are_asked_and_then_only_those_that_have_not_answered() {
+        let mut source = armed_source();
+        assert_eq!(source.poll(0, &Facts::default()), Some(Step::Arm(source.parties())));
+        assert_eq!(source.parties().len(), 5);
+        source.armed(Party::Downstream(0));
+        source.armed(Party::Downstream(1));
+        let rest = vec![Party::Upstream(0), Party::Upstream(1), Party::Target];
+        assert_eq!(source.poll(ARM_AGAIN, &Facts::default()), Some(Step::Arm(rest.clone())));
+        rest.into_iter().for_each(|party| source.armed(party));
+        assert_eq!(source.poll(ARM_AGAIN, &Facts::default()), Some(Step::Cut));
+    }
+
+    #[test]
+    fn a_party_that_stays_silent_calls_the_move_off() {
+        let mut source = armed_source();
+        source.poll(0, &Facts::default());
+        assert!(matches!(source.poll(ARM_PATIENCE, &Facts::default()), Some(Step::Abort("NotReady", _))));
+        assert_eq!(source.phase(), HandoverPhase::Aborted);
     }
 }

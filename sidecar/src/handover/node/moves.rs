@@ -62,7 +62,7 @@ impl Node {
         self.retire_moves();
         let edges: Vec<usize> = self.ins.iter().map(|link| link.edges.len()).collect();
         self.note(format!("handover {} to {} begins", request.id, request.target_owner_id));
-        self.source = Some(Source::new(request, self.epoch, &edges, now));
+        self.source = Some(Source::new(request, self.epoch, &edges, self.outs.len(), now));
         self.poll_moves(now, engine);
         Ok(())
     }
@@ -139,11 +139,6 @@ impl Node {
         }
     }
 
-    fn parties(&self) -> Vec<Party> {
-        let upstreams = (0..self.ins.len()).map(Party::Upstream);
-        upstreams.chain((0..self.outs.len()).map(Party::Downstream)).chain([Party::Target]).collect()
-    }
-
     fn tell(&mut self, parties: &[Party], control: &Control, now: u64) {
         for party in parties {
             if let Some(conn) = self.party_conn(*party) {
@@ -155,23 +150,13 @@ impl Node {
     fn carry_out(&mut self, step: Step, now: u64, engine: &mut dyn Engine) {
         let Some(source) = &self.source else { return };
         let id = source.id().to_string();
-        let all = self.parties();
+        let all = source.parties();
         match step {
             Step::Announce => {
                 let prepare = self.announcement(source);
                 self.tell(&all, &Control::Prepare(prepare), now);
             }
-            Step::Arm(waiting) => {
-                let outs = self.outs.len();
-                if waiting.len() == self.ins.len() + 1
-                    && let Some(source) = &mut self.source
-                {
-                    source.await_downstreams(outs);
-                    self.tell(&all, &Control::Arm { id }, now);
-                } else {
-                    self.tell(&waiting, &Control::Arm { id }, now);
-                }
-            }
+            Step::Arm(waiting) => self.tell(&waiting, &Control::Arm { id }, now),
             Step::Cut => {
                 let upstreams: Vec<Party> = (0..self.ins.len()).map(Party::Upstream).collect();
                 engine.set_serving(false);
