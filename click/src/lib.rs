@@ -30,3 +30,4 @@ pub use flatten::flatten;
 pub use graph::{Connection, Element, ElementId, FlatGraph, PortRef};
 pub use parse::parse;
 pub use settle::{Mode, SettledGraph, check_class, settle};
+pub use suggest::distance;

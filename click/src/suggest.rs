@@ -32,9 +32,10 @@ pub(crate) fn did_you_mean<'a>(wrong: &str, known: impl IntoIterator<Item = &'a 
     Some(format!("did you mean {}?", quoted.join(" or ")))
 }
 
-/// Damerau–Levenshtein distance (adjacent letters swapped count once).
-fn distance(a: &str, b: &str) -> usize {
-    let (a, b) = (a.as_bytes(), b.as_bytes());
+/// Insertions, deletions, replacements and swaps of neighbours that lead from one word to the other
+/// (Damerau–Levenshtein distance).
+pub fn distance(a: &str, b: &str) -> usize {
+    let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
     let mut before: Vec<usize> = vec![0; b.len() + 1];
     let mut last: Vec<usize> = (0..=b.len()).collect();
     for i in 1..=a.len() {
