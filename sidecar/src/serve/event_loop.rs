@@ -95,7 +95,7 @@ impl Default for Clock {
 #[derive(Debug)]
 enum Stage {
     /// Greeting; `since` when it began.
-    Greeting { handshake: Handshake, dial: Option<DialKey>, since: u64 },
+    Greeting { handshake: Box<Handshake>, dial: Option<DialKey>, since: u64 },
     /// The node knows it.
     Up,
 }
@@ -303,7 +303,7 @@ impl EventLoop {
                     if strangers >= MAX_STRANGERS {
                         continue;
                     }
-                    let handshake = Handshake::listen(&self.identity.key, nonce());
+                    let handshake = Box::new(Handshake::listen(&self.identity.key, nonce()));
                     let since = self.clock.now();
                     self.add_link(connection, Stage::Greeting { handshake, dial: None, since });
                 }
@@ -346,7 +346,7 @@ impl EventLoop {
         let since = self.clock.now();
         let conn = match dialled {
             Ok(mut connection) => {
-                let handshake = Handshake::dial(&self.identity.key, hello, &mut connection.output);
+                let handshake = Box::new(Handshake::dial(&self.identity.key, hello, &mut connection.output));
                 self.add_link(connection, Stage::Greeting { handshake, dial: Some(key), since })
             }
             Err(error) => {

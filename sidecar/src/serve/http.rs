@@ -1,5 +1,8 @@
 //! The control API over HTTP (warp), with health and metrics. Runs on a thread of its own; asks the packet thread.
 
+// The error of a step here is the answer to send, made at most once a request.
+#![allow(clippy::result_large_err)]
+
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -8,7 +8,7 @@ use crate::engine::Opener;
 use crate::manifest::{Port, PortBinding};
 
 /// Opens the devices of a part.
-pub fn opener(ports: Vec<Port>) -> Opener {
+pub(super) fn opener(ports: Vec<Port>) -> Opener {
     Box::new(move |request: &DeviceRequest| {
         let Some(port) = ports.iter().find(|port| port.name == request.name) else {
             let text =
