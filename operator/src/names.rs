@@ -5,9 +5,10 @@
 
 use std::hash::Hasher;
 
-/// Name of a function's Secret.
-pub fn secret(function: &str) -> String {
-    format!("anf-{function}")
+/// Name of a function's Secret. It follows the UID: a kubelet keeps an immutable Secret in its cache, so a function
+/// that is deleted and made again under its name must not find the key of the one before.
+pub fn secret(function: &str, uid: &str) -> String {
+    format!("anf-{function}-{:05x}", digest(&[uid]) & 0xf_ffff)
 }
 
 /// Name of a sub-function's ConfigMap.
@@ -71,6 +72,12 @@ mod tests {
     fn the_longest_names_still_fit_into_a_host_name() {
         let pod = pod(&"f".repeat(32), &"s".repeat(20), &["x"]);
         assert_eq!(pod.len(), 63);
+    }
+
+    #[test]
+    fn a_function_made_again_under_its_name_gets_a_secret_of_its_own() {
+        assert_eq!(secret("f", "uid-1"), secret("f", "uid-1"));
+        assert_ne!(secret("f", "uid-1"), secret("f", "uid-2"));
     }
 
     #[test]

@@ -100,7 +100,7 @@ async fn make_key(observed: &Observed<'_>, cx: &Context) -> Result<()> {
     std::fs::File::open("/dev/urandom")
         .and_then(|mut file| file.read_exact(&mut key))
         .map_err(Error::Random)?;
-    let name = names::secret(&observed.id.name);
+    let name = names::secret(&observed.id.name, &observed.id.uid);
     let secret = Secret {
         metadata: ObjectMeta {
             name: Some(name.clone()),

@@ -102,7 +102,7 @@ pub async fn dereference<'a>(
 /// # Errors
 /// If the API server refuses or cannot be reached.
 pub async fn fetch_key(id: &Identity, cx: &Context) -> Result<Option<Vec<u8>>> {
-    let name = names::secret(&id.name);
+    let name = names::secret(&id.name, &id.uid);
     let secrets: Api<Secret> = Api::namespaced(cx.clients.patient.clone(), &id.namespace);
     let secret = secrets.get_opt(&name).await.tried(|| format!("read Secret {}/{name}", id.namespace))?;
     let key = secret.and_then(|secret| secret.data).and_then(|mut data| data.remove(SECRET_KEY));

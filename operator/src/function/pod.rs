@@ -339,7 +339,7 @@ fn volumes(family: Family<'_>, part: &Part, access: Access) -> Vec<Volume> {
         Volume {
             name: "key".into(),
             secret: Some(SecretVolumeSource {
-                secret_name: Some(names::secret(&family.id.name)),
+                secret_name: Some(names::secret(&family.id.name, &family.id.uid)),
                 default_mode: Some(0o440),
                 ..SecretVolumeSource::default()
             }),
