@@ -126,7 +126,12 @@ pub enum Control {
         /// The handover.
         id: String,
     },
-    /// The new owner → its peers, and any owner → a peer that speaks an older epoch.
+    /// Any owner → a peer that sends packets at an older epoch: the epoch that the peer's sub-function has now.
+    Fenced {
+        /// That epoch.
+        epoch: u64,
+    },
+    /// An owner → its peers: its own epoch.
     Owner {
         /// Its epoch.
         epoch: u64,

@@ -175,9 +175,9 @@ pub enum StoreEvent {
         /// Why, for people.
         reason: String,
     },
-    /// The store is back, as it was (`fresh` false) or without this shard's state.
+    /// The store answers (again), as it was (`fresh` false) or without this shard's data.
     Up {
-        /// Whether this shard's data is gone.
+        /// Whether nothing is stored of this shard.
         fresh: bool,
     },
 }

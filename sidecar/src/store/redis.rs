@@ -69,8 +69,7 @@ pub fn connect(
     let (for_writer, for_reader) = (Link::new(client.clone()), Link::new(client));
     let (keys_of_writer, sink_of_writer) = (keys.clone(), sink.clone());
     spawn("anf-store-write", move || {
-        let owner = None;
-        Writer { link: for_writer, keys: keys_of_writer, sink: sink_of_writer, down: false, owner }
+        Writer { link: for_writer, keys: keys_of_writer, sink: sink_of_writer, down: false }
             .run(&writer_commands);
     });
     spawn("anf-store-read", move || {
@@ -175,8 +174,6 @@ struct Writer {
     keys: Keys,
     sink: Sink,
     down: bool,
-    /// The epoch that this process claimed or got, once it has.
-    owner: Option<u64>,
 }
 
 /// A command that did not work out.
@@ -224,31 +221,37 @@ impl Writer {
     fn attempt(&mut self, command: &StoreCommand) -> Result<Option<StoreEvent>, Failure> {
         let connection = self.link.get().map_err(|error| Failure { error, in_doubt: false })?;
         let result = execute(connection, &self.keys, command);
-        result
-            .map_err(|error| {
-                // An answer that refuses is an answer; anything else may have come too late.
-                let in_doubt = error.is_io_error() || error.is_timeout();
-                if in_doubt {
-                    self.link.lost();
-                }
-                Failure { error, in_doubt }
-            })
-            .inspect(|event| {
-                if let Some(StoreEvent::Claimed { epoch, .. }) = event {
-                    self.owner = Some(*epoch);
-                }
-            })
+        result.map_err(|error| {
+            // An answer that refuses is an answer; anything else may have come too late.
+            let in_doubt = error.is_io_error() || error.is_timeout();
+            if in_doubt {
+                self.link.lost();
+            }
+            Failure { error, in_doubt }
+        })
     }
 
+    /// Asks who owns the shard: tells that the store answers, and whether it still has what it had. An owner without
+    /// flows writes nothing and would not find out otherwise.
     fn ping(&mut self) {
-        let result = self.link.get().and_then(|connection| redis::cmd("PING").query::<String>(connection));
-        match result {
-            Ok(_) => self.came_up(),
+        match self.read_owner() {
+            Ok(known) if self.down => self.is_up(known.is_none()),
+            Ok(None) => (self.sink)(StoreEvent::Up { fresh: true }),
+            Ok(Some(_)) => {}
             Err(error) => {
                 self.link.lost();
                 self.went_down(&error);
             }
         }
+    }
+
+    fn read_owner(&mut self) -> Result<Option<Ownership>, RedisError> {
+        read_owner(self.link.get()?, &self.keys.own)
+    }
+
+    fn is_up(&mut self, fresh: bool) {
+        self.down = false;
+        (self.sink)(StoreEvent::Up { fresh });
     }
 
     fn went_down(&mut self, error: &RedisError) {
@@ -258,17 +261,13 @@ impl Writer {
         }
     }
 
+    /// A command was answered.
     fn came_up(&mut self) {
         if !self.down {
             return;
         }
-        let known = self.link.get().and_then(|connection| read_owner(connection, &self.keys.own));
-        match known {
-            Ok(ownership) => {
-                self.down = false;
-                let fresh = self.owner.is_some() && ownership.is_none();
-                (self.sink)(StoreEvent::Up { fresh });
-            }
+        match self.read_owner() {
+            Ok(known) => self.is_up(known.is_none()),
             Err(_) => self.link.lost(),
         }
     }

@@ -304,7 +304,7 @@ impl Node {
             Verdict::Fenced => {
                 self.strays += u64::from(data.count);
                 let epoch = self.ins[at].epoch;
-                self.send(conn, Frame::Control(Control::Owner { epoch, id: None }), now);
+                self.send(conn, Frame::Control(Control::Fenced { epoch }), now);
             }
             Verdict::NoSuchEdge => {
                 self.drop_connection(conn, "a batch of an edge that the link does not have", now)

@@ -294,6 +294,7 @@ impl Node {
             }
             Control::Abort { id } => self.aborted(used_for, &id, now, engine),
             Control::Owner { epoch, id } => self.owner_announced(conn, used_for, epoch, id.as_deref()),
+            Control::Fenced { epoch } => self.fenced_by_downstream(epoch),
             Control::Report(report) => {
                 if let Some(target) = &mut self.target {
                     target.report(report);
@@ -426,13 +427,17 @@ impl Node {
                     source.started();
                 }
             }
-            ConnUse::OutOwner(_) if epoch > self.epoch && id.is_none() => {
-                let text =
-                    format!("a downstream knows epoch {epoch} of this sub-function; this is {}", self.epoch);
-                self.note(text);
-                self.actions.push(Action::Store(StoreCommand::ReadOwner));
-            }
             ConnUse::OutOwner(_) | ConnUse::HandoverFrom => {}
+        }
+    }
+
+    /// A downstream has seen a later owner of this sub-function than this one is: ask the store.
+    fn fenced_by_downstream(&mut self, epoch: u64) {
+        if epoch > self.epoch {
+            let text =
+                format!("a downstream knows epoch {epoch} of this sub-function; this is {}", self.epoch);
+            self.note(text);
+            self.actions.push(Action::Store(StoreCommand::ReadOwner));
         }
     }
 

@@ -102,6 +102,10 @@ impl Node {
     }
 
     fn claimed(&mut self, epoch: u64, last_frame: u64, now: u64, engine: &mut dyn Engine) {
+        if self.role == Role::Owner && epoch == self.epoch {
+            // The answer to a repeated claim.
+            return;
+        }
         self.epoch = epoch;
         if self.role == Role::Owner {
             // The store had lost everything: this is a new incarnation of the data set.
@@ -346,8 +350,12 @@ impl Node {
     }
 
     fn store_up(&mut self, fresh: bool, now: u64) {
+        let was_down = self.journal.is_down();
         self.journal.set_down(false);
         self.store_reason = None;
+        if !was_down && self.role != Role::Owner {
+            return;
+        }
         self.note(if fresh {
             "the state store is back, without our state"
         } else {

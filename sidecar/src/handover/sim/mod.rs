@@ -68,6 +68,17 @@ fn a_store_that_goes_and_comes_back_costs_no_packet() {
 }
 
 #[test]
+fn a_store_that_comes_back_empty_is_filled_again_and_nothing_waits_for_what_it_lost() {
+    for seed in seeds() {
+        let mut world = World::new(seed, Faults::default());
+        world.lose_store();
+        assert!(world.hand_over(), "seed {seed}: no move after the store was filled again");
+        world.settle();
+        world.check();
+    }
+}
+
+#[test]
 fn all_faults_together_cost_no_packet() {
     run(Faults {
         call_off: true,

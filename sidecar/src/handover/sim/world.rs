@@ -114,6 +114,8 @@ pub(super) struct World {
     owner: usize,
     moves: u32,
     steps: u64,
+    /// Whether the store has lost what it had: what it stores is then not all that was released.
+    store_lost: bool,
     /// Whether one seed is replayed, with its story.
     traced: bool,
 }
@@ -143,6 +145,7 @@ impl World {
     pub(super) fn new(seed: u64, faults: Faults) -> Self {
         let mut world = Self {
             seed,
+            store_lost: false,
             traced: std::env::var("ANF_SIM_SEED").is_ok(),
             faults,
             now: 1_000 * MS,
@@ -468,6 +471,18 @@ impl World {
         (0..self.sides.len()).filter(|_| !down).for_each(|at| self.pump_after(at, MS));
     }
 
+    /// The store goes away, with new flows waiting for it, and comes back without anything.
+    pub(super) fn lose_store(&mut self) {
+        self.store_lost = true;
+        self.set_store_down(true);
+        self.run_for(20 * MS);
+        self.store.shards.clear();
+        // Whoever writes nothing finds out by its ping.
+        self.sides.iter_mut().for_each(|side| side.told_down = true);
+        self.set_store_down(false);
+        self.run_for(100 * MS);
+    }
+
     fn pump_after(&mut self, at: usize, delay: u64) {
         if !std::mem::replace(&mut self.sides[at].pumping, true) {
             self.later(self.now + delay, at, Happening::PumpStore);
@@ -477,7 +492,8 @@ impl World {
     fn pump_store(&mut self, at: usize) {
         self.sides[at].pumping = false;
         if !self.store.down && std::mem::take(&mut self.sides[at].told_down) {
-            self.answer(at, StoreEvent::Up { fresh: false });
+            let fresh = !self.store.shards.contains_key(&self.sides[at].shard);
+            self.answer(at, StoreEvent::Up { fresh });
         }
         let Some(command) = self.sides[at].commands.front().cloned() else { return };
         if self.store.down {

@@ -10,7 +10,7 @@ impl World {
 
     /// I6: no output of a strict change arrives before its record is stored (unless the store is away: fail-open).
     pub(super) fn check_released(&mut self, at: usize) {
-        if at > 1 || self.faults.store_outages {
+        if at > 1 || self.faults.store_outages || self.store_lost {
             return;
         }
         let AnyEngine::Peer(peer) = &self.sides[at].engine else { return };
