@@ -79,6 +79,16 @@ fn a_store_that_comes_back_empty_is_filled_again_and_nothing_waits_for_what_it_l
 }
 
 #[test]
+fn a_store_that_is_emptied_under_a_new_flow_holds_no_packet_back() {
+    for seed in seeds() {
+        let mut world = World::new(seed, Faults::default());
+        world.empty_store();
+        world.settle();
+        world.check();
+    }
+}
+
+#[test]
 fn all_faults_together_cost_no_packet() {
     run(Faults {
         call_off: true,

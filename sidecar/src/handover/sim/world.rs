@@ -483,6 +483,20 @@ impl World {
         self.run_for(100 * MS);
     }
 
+    /// The store loses everything at once, without going away, while new flows wait for it.
+    pub(super) fn empty_store(&mut self) {
+        self.store_lost = true;
+        self.run_for(300 * MS);
+        for (side, flow) in [(0, 1_000), (1, 2_000)] {
+            if let AnyEngine::Peer(peer) = &mut self.sides[side].engine {
+                peer.emit(flow);
+            }
+            self.work(side);
+        }
+        self.store.shards.clear();
+        self.run_for(100 * MS);
+    }
+
     fn pump_after(&mut self, at: usize, delay: u64) {
         if !std::mem::replace(&mut self.sides[at].pumping, true) {
             self.later(self.now + delay, at, Happening::PumpStore);
