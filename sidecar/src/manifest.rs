@@ -125,7 +125,7 @@ pub struct Manifest {
 #[derive(Debug, thiserror::Error)]
 pub enum ManifestError {
     /// The file cannot be read.
-    #[error("cannot read the manifest {path}: {source}")]
+    #[error("cannot read the manifest {path}")]
     Read {
         /// The file.
         path: String,
@@ -133,7 +133,7 @@ pub enum ManifestError {
         source: std::io::Error,
     },
     /// The file is not a manifest.
-    #[error("the manifest {path} is not valid: {source}")]
+    #[error("the manifest {path} is not valid")]
     Parse {
         /// The file.
         path: String,
