@@ -27,8 +27,20 @@ kind_configuration() {
 
 cluster_nodes() { kind get nodes --name "$ANF_CLUSTER" 2>/dev/null; }
 
-# Whether all three nodes are there and running, and the API server answers: a control plane that
-# Docker has just started again gets a minute for that.
+# Docker gives the nodes new addresses when it starts them again, in no order; Kubernetes keeps those
+# that the kubelets registered, and then every route and probe leads to the wrong node.
+nodes_keep_their_addresses() {
+  local node registered
+  for node in $(cluster_nodes); do
+    registered=$(kubectl get node "$node" -o \
+      jsonpath='{.status.addresses[?(@.type=="InternalIP")].address}' --request-timeout=5s) || return 1
+    docker inspect -f '{{range .NetworkSettings.Networks}}{{.IPAddress}}{{"\n"}}{{end}}' "$node" |
+      grep -qxF "$registered" || return 1
+  done
+}
+
+# Whether all three nodes are there and running, the API server answers, and the addresses are those
+# it knows. A control plane that Docker has just started again gets a minute to answer.
 cluster_runs() {
   local node running=0
   for node in $(cluster_nodes); do
@@ -37,7 +49,10 @@ cluster_runs() {
   done
   [ "$running" -eq 3 ] && [ -s "$KUBECONFIG" ] || return 1
   for _ in $(seq 30); do
-    ! kubectl get --raw /readyz --request-timeout=5s >/dev/null 2>&1 || return 0
+    if kubectl get --raw /readyz --request-timeout=5s >/dev/null 2>&1; then
+      nodes_keep_their_addresses
+      return
+    fi
     sleep 2
   done
   return 1
