@@ -7,31 +7,30 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, LazyLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use nix::sys::signal::{SigSet, Signal, kill};
+use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::flag;
 
 use crate::Error;
 
 const STOP_PATIENCE: Duration = Duration::from_secs(5);
 const LOG_TAIL_BYTES: usize = 2000;
 
-static INTERRUPTED: AtomicBool = AtomicBool::new(false);
+static INTERRUPTED: LazyLock<Arc<AtomicBool>> = LazyLock::new(Arc::default);
 
 /// From now on SIGINT and SIGTERM only ask the program to end: [`wait_until`] fails, and what was started is stopped
-/// on the way out. Call it before any thread is started.
+/// on the way out.
+///
+/// Handlers, not a blocked mask: children would inherit the mask and never hear that they are asked to end.
 pub fn end_orderly_on_signals() -> Result<(), Error> {
-    let mut signals = SigSet::empty();
-    signals.add(Signal::SIGINT);
-    signals.add(Signal::SIGTERM);
-    signals.thread_block().map_err(Error::errno("block signals"))?;
-    thread::spawn(move || {
-        while signals.wait().is_ok() {
-            INTERRUPTED.store(true, Ordering::Relaxed);
-        }
-    });
+    for signal in [SIGINT, SIGTERM] {
+        flag::register(signal, Arc::clone(&INTERRUPTED)).map_err(Error::io("handle signals"))?;
+    }
     Ok(())
 }
 

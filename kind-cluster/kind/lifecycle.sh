@@ -65,6 +65,21 @@ create_cluster() {
     --kubeconfig "$KUBECONFIG"
 }
 
+# Three machines share one here. So the processors go to the packets first, as they would on machines of
+# their own: before the control plane, and on a worker before kubelet and containerd. These are only
+# weights; what is idle is anybody's. A restart of a node forgets its inner ones.
+favour_packets() {
+  local node
+  docker update --cpu-shares 128 "$ANF_CLUSTER-control-plane"
+  for node in "$ANF_CLUSTER-worker" "$ANF_CLUSTER-worker2"; do
+    docker update --cpu-shares 4096 "$node"
+    # Control groups of version 1; "kubelet" is the root of the pods'.
+    docker exec "$node" sh -c 'cd /sys/fs/cgroup/cpu 2>/dev/null || exit 0
+      echo 4096 >kubelet/cpu.shares
+      for group in system.slice init.scope; do echo 128 >$group/cpu.shares; done'
+  done
+}
+
 delete_cluster() {
   kind delete cluster --name "$ANF_CLUSTER" --kubeconfig "$KUBECONFIG"
   rm -rf "$CLUSTER_FOLDER"

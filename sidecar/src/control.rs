@@ -141,8 +141,12 @@ fn default_deadline_ms() -> u64 {
     60_000
 }
 
+/// Usual length of the windows of measurement, in milliseconds: many times what a cut takes, and not so long that
+/// most of what it shows are other things that the machine does.
+pub const WATCH_MS: u32 = 100;
+
 fn default_watch_ms() -> u32 {
-    500
+    WATCH_MS
 }
 
 /// `GET /v1/handover/{id}`.

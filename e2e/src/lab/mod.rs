@@ -13,7 +13,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use anf_sidecar::control::{HandoverPhase, HandoverRequest, HandoverStatus, Role, Status};
+use anf_sidecar::control::{HandoverPhase, HandoverRequest, HandoverStatus, Role, Status, WATCH_MS};
 use serde_json::to_value;
 
 pub use example::Example;
@@ -201,7 +201,7 @@ impl Lab {
             expected_epoch: epoch,
             max_downtime_ms: 50,
             deadline_ms: 20_000,
-            watch_ms: 500,
+            watch_ms: WATCH_MS,
         };
         source.post(&self.nodes[source.node].namespace, "/v1/handover", &self.key, &request)?;
         Ok(id)

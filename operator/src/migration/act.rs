@@ -1,7 +1,7 @@
 //! Third stage: does what the machine decided, before the phase is recorded. Every act may be repeated.
 
 use anf_crds::names as labels;
-use anf_sidecar::control::HandoverRequest;
+use anf_sidecar::control::{HandoverRequest, WATCH_MS};
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::Api;
 
@@ -14,9 +14,6 @@ use crate::function::pod::{self, Family, Image, Place, Purpose};
 use crate::function::{Context, Identity};
 use crate::names;
 use crate::sidecars::{self, SidecarError};
-
-/// Length of the windows in which the peers measure gap and baseline.
-const WATCH_MS: u32 = 500;
 
 /// Does it; the answer of the source may change the decision.
 ///

@@ -16,6 +16,10 @@ use super::dialer::Dialer;
 const ARM_PATIENCE: u64 = 500_000_000;
 /// ARM is repeated to those that are not ready this often.
 const ARM_AGAIN: u64 = 10_000_000;
+/// A round of ARM within this time shows that all parties are awake, so that the cut will be short.
+const QUIET_ROUND: u64 = 2_000_000;
+/// A round that was slower is repeated for this long, in the hope of a quieter moment; then the cut comes as it may.
+const QUIET_PATIENCE: u64 = 2_000_000_000;
 /// Shortest time that a cut gets.
 const CUT_PATIENCE: u64 = 50_000_000;
 /// Nothing is waited for longer than this after the seal.
@@ -81,6 +85,8 @@ pub struct Source {
     begun_at: u64,
     announced_at: Option<u64>,
     armed_at: Option<u64>,
+    round_at: u64,
+    answered_at: u64,
     cut_at: Option<u64>,
     seal_at: Option<u64>,
     done_at: Option<u64>,
@@ -118,6 +124,8 @@ impl Source {
             begun_at: now,
             announced_at: None,
             armed_at: None,
+            round_at: 0,
+            answered_at: 0,
             cut_at: None,
             seal_at: None,
             done_at: None,
@@ -204,9 +212,7 @@ impl Source {
         if self.synced.1 && now >= baseline {
             self.phase = HandoverPhase::Armed;
             self.armed_at = Some(now);
-            self.next_arm = now + ARM_AGAIN;
-            self.waiting = self.parties().into_iter().collect();
-            return Some(Step::Arm(self.waiting.iter().copied().collect()));
+            return Some(self.arm_all(now));
         }
         if self.out_of_time(now) {
             let text =
@@ -222,14 +228,18 @@ impl Source {
         upstreams.chain((0..self.downstreams).map(Party::Downstream)).chain([Party::Target]).collect()
     }
 
+    fn arm_all(&mut self, now: u64) -> Step {
+        self.round_at = now;
+        self.next_arm = now + ARM_AGAIN;
+        self.waiting = self.parties().into_iter().collect();
+        Step::Arm(self.waiting.iter().copied().collect())
+    }
+
     fn arm(&mut self, now: u64) -> Option<Step> {
         if self.waiting.is_empty() {
-            self.phase = HandoverPhase::Cutting;
-            self.cut_at = Some(now);
-            self.breakdown.arm_ms = millis(self.armed_at, now);
-            return Some(Step::Cut);
+            return self.cut_when_quiet(now);
         }
-        if now >= self.armed_at.unwrap_or(now) + ARM_PATIENCE {
+        if now >= self.round_at + ARM_PATIENCE {
             let who = self.waiting.iter().map(|party| format!("{party:?}")).collect::<Vec<_>>().join(", ");
             let text = self.refusal.take().unwrap_or_else(|| format!("no answer from {who} within 500 ms"));
             return Some(self.give_up("NotReady", text, now));
@@ -239,6 +249,20 @@ impl Source {
             return Some(Step::Arm(self.waiting.iter().copied().collect()));
         }
         None
+    }
+
+    /// All are ready. On a busy machine a party may sleep for tens of milliseconds, and a cut in which one does makes
+    /// the gap: so it begins when all have just answered at once.
+    fn cut_when_quiet(&mut self, now: u64) -> Option<Step> {
+        let armed_at = self.armed_at.unwrap_or(now);
+        let round = self.answered_at.saturating_sub(self.round_at);
+        if round <= QUIET_ROUND || now >= armed_at + QUIET_PATIENCE {
+            self.phase = HandoverPhase::Cutting;
+            self.cut_at = Some(now);
+            self.breakdown.arm_ms = millis(self.armed_at, now);
+            return Some(Step::Cut);
+        }
+        (now >= self.next_arm).then(|| self.arm_all(now))
     }
 
     fn cut(&mut self, now: u64, facts: &Facts) -> Option<Step> {
@@ -291,8 +315,10 @@ impl Source {
     }
 
     /// A party is ready.
-    pub fn armed(&mut self, party: Party) {
-        self.waiting.remove(&party);
+    pub fn armed(&mut self, party: Party, now: u64) {
+        if self.waiting.remove(&party) {
+            self.answered_at = now;
+        }
     }
 
     /// A party is not ready, and why. It is asked again until the time is over.
@@ -379,12 +405,39 @@ mod tests {
         let mut source = armed_source();
         assert_eq!(source.poll(0, &Facts::default()), Some(Step::Arm(source.parties())));
         assert_eq!(source.parties().len(), 5);
-        source.armed(Party::Downstream(0));
-        source.armed(Party::Downstream(1));
+        source.armed(Party::Downstream(0), 1);
+        source.armed(Party::Downstream(1), 2);
         let rest = vec![Party::Upstream(0), Party::Upstream(1), Party::Target];
         assert_eq!(source.poll(ARM_AGAIN, &Facts::default()), Some(Step::Arm(rest.clone())));
-        rest.into_iter().for_each(|party| source.armed(party));
+        rest.into_iter().for_each(|party| source.armed(party, QUIET_ROUND));
         assert_eq!(source.poll(ARM_AGAIN, &Facts::default()), Some(Step::Cut));
+    }
+
+    /// Plays rounds that take so long each; answers how many there were and when the cut came.
+    fn rounds_until_cut(round: impl Fn(u32) -> u64) -> (u32, u64) {
+        let mut source = armed_source();
+        let (mut rounds, mut now) = (0, 0);
+        loop {
+            match source.poll(now, &Facts::default()) {
+                Some(Step::Arm(parties)) => {
+                    now += round(rounds);
+                    rounds += 1;
+                    parties.into_iter().for_each(|party| source.armed(party, now));
+                }
+                Some(Step::Cut) => return (rounds, now),
+                Some(step) => panic!("{step:?}"),
+                None => now = source.deadline(),
+            }
+        }
+    }
+
+    #[test]
+    fn a_slow_round_is_repeated_until_a_quick_one_and_not_for_ever() {
+        let slow = QUIET_ROUND + 1;
+        assert_eq!(rounds_until_cut(|_| QUIET_ROUND), (1, QUIET_ROUND));
+        assert_eq!(rounds_until_cut(|number| if number < 2 { slow } else { 0 }), (3, 2 * ARM_AGAIN));
+        let (rounds, cut_at) = rounds_until_cut(|_| slow);
+        assert!(rounds > 100 && (QUIET_PATIENCE..QUIET_PATIENCE + ARM_AGAIN).contains(&cut_at));
     }
 
     #[test]

@@ -52,9 +52,9 @@ impl Watch {
         }
     }
 
-    /// ARM: the baseline ends, the window begins.
+    /// ARM: the baseline ends, the window begins. The last of several counts: the cut follows it.
     pub fn arm(&mut self, now: u64) {
-        self.armed_at.get_or_insert(now);
+        self.armed_at = Some(now);
     }
 
     /// The new owner is there.

@@ -273,7 +273,7 @@ impl Node {
             Control::Armed { id } => {
                 let party = self.party_of(used_for);
                 if let (Some(source), Some(party)) = (self.source_of(&id), party) {
-                    source.armed(party);
+                    source.armed(party, now);
                 }
             }
             Control::Refused { id, reason } => {
