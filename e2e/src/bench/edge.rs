@@ -1,13 +1,14 @@
 //! What a cut edge costs: a source and a sink in two processes, joined by a link, against the same two in one router.
 //!
-//! The source is never short of packets, so the rate is what the link carries when both ends share the machine.
+//! The source is never short of packets, so the rate is what the link carries when both ends share the machine. The
+//! control is the same graph uncut, in one router: what is left is the cost of the cut.
 
 use std::fs;
 use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::{Figure, quantile};
+use super::{Figure, engine, quantile};
 use crate::Error;
 use crate::lab::{Example, Lab, Places, Transport};
 
@@ -39,6 +40,7 @@ pub fn measure(case: &str, programs: &Path, work: &Path) -> Result<Vec<Figure>, 
     let (sink_node, transport) =
         if case == CASES[0] { ("a", Transport::Unix) } else { ("b", Transport::Tcp) };
     let example = Example::parse("edge-cost", &function(sink_node))?;
+    let uncut = engine::uncut(example.whole(), "sink.count")?;
     let places = Places { programs: programs.to_owned(), work: work.join("edge") };
     let lab = Lab::start_with(example, places, transport)?;
     let (source, sink) = (lab.owner("source")?, lab.owner("sink")?);
@@ -61,7 +63,7 @@ pub fn measure(case: &str, programs: &Path, work: &Path) -> Result<Vec<Figure>, 
         metric: metric.into(),
         value: quantile(values, 0.5),
         unit: "ns".into(),
-        control: None,
+        control: Some(quantile(&uncut, 0.5)),
         runs: RUNS,
     };
     Ok(vec![figure("time a packet", &times), figure("cpu a packet", &processor_times)])

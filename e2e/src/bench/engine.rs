@@ -121,6 +121,28 @@ fn from_device(graph: &FlatGraph, flows: u32) -> Result<(Vec<f64>, Vec<f64>), Er
     Ok((values, control))
 }
 
+/// A graph with a source of its own, run as it is: nanoseconds of processor time a packet of each run, by a handler
+/// that counts packets.
+pub(super) fn uncut(graph: &FlatGraph, count: &str) -> Result<Vec<f64>, Error> {
+    let mut router = build(graph, Vec::new())?;
+    let (element, handler) = count.rsplit_once('.').unwrap_or(("", count));
+    let packets = |router: &mut Router| -> Result<f64, Error> {
+        let text = router.read_handler(element, handler).map_err(|error| Error::invalid(count, error))?;
+        text.trim().parse().map_err(|error| Error::invalid(count, error))
+    };
+    (0..RUNS)
+        .map(|_| {
+            let (started, before) = (processor_time(), packets(&mut router)?);
+            while processor_time() - started < RUN_LENGTH {
+                for _ in 0..BATCHES {
+                    router.run(Time::system());
+                }
+            }
+            Ok((processor_time() - started).as_nanos() as f64 / (packets(&mut router)? - before))
+        })
+        .collect()
+}
+
 /// Nanoseconds of processor time a packet of each run, so that other load costs only its caches; `work` carries
 /// [`BATCHES`] full batches.
 fn timed(mut work: impl FnMut()) -> Vec<f64> {

@@ -29,7 +29,7 @@ use k8s_openapi::jiff::Timestamp;
 use super::choose::Refusal;
 use crate::sidecars::Control;
 
-/// How long the peers' report is waited for once the target owns.
+/// How long the peers' report, and the function's status, are waited for once the target owns.
 const REPORT: Duration = Duration::from_secs(15);
 /// How long a target is given to notice that a source that is gone had sealed.
 const SETTLE: Duration = Duration::from_secs(5);
@@ -137,6 +137,8 @@ pub struct View<'a> {
     pub target: Option<Runner>,
     /// Where it may go (while pending).
     pub plan: Option<Result<Plan, Refusal>>,
+    /// Whether the function's status names the target as the sub-function's pod (while finishing).
+    pub shown: bool,
     /// What the source says of the handover.
     pub on_source: Told,
     /// What the target says of the handover.
@@ -537,11 +539,18 @@ fn finishing(view: &View<'_>) -> Decision {
             .and_then(|target| i64::try_from(target.epoch).ok())
             .filter(|epoch| *epoch > 0),
     };
-    if view.report().is_some() || view.in_phase() > REPORT {
-        return Decision::to(Succeeded).target(target).with(Act::Promote);
+    let patient = view.in_phase() <= REPORT;
+    let wait = |reason, text: &str| Decision::wait(Finishing, reason, text);
+    if patient && view.report().is_none() {
+        return wait("WaitingForReport", "the target owns; the neighbours' report is outstanding")
+            .target(target);
     }
-    Decision::wait(Finishing, "WaitingForReport", "the target owns; the neighbours' report is outstanding")
-        .target(target)
+    // Who asks for the next move by what the function's status says must not read of the source there.
+    if patient && !view.shown {
+        return wait("WaitingForStatus", "the target owns; the function's status does not say so yet")
+            .target(target);
+    }
+    Decision::to(Succeeded).target(target).with(Act::Promote)
 }
 
 /// The answer of the source to [`Act::StartHandover`].

@@ -4,7 +4,10 @@
 
 use std::sync::Arc;
 
-use anf_crds::{FunctionMigration, MigrationPhase, MigrationStrategy, names as labels};
+use anf_crds::{
+    AtomicFunction, FunctionMigration, FunctionMigrationStatus, MigrationPhase, MigrationStrategy,
+    names as labels,
+};
 use anf_sidecar::control::Role;
 use futures::future::{OptionFuture, join_all};
 use k8s_openapi::api::core::v1::Pod;
@@ -52,6 +55,7 @@ pub async fn observe<'a>(
         source: None,
         target: None,
         plan: None,
+        shown: false,
         on_source: Told::Nothing,
         on_target: Told::Nothing,
     };
@@ -78,6 +82,8 @@ pub async fn observe<'a>(
             source.map_or((None, Told::Nothing), |(runner, told)| (Some(runner), told));
         (view.target, view.on_target) =
             target.map_or((None, Told::Nothing), |(runner, told)| (Some(runner), told));
+        view.shown =
+            phase == MigrationPhase::Finishing && shown(&case, sub_function, &view.status, cx).await?;
     }
     Ok(Observed { view, case: Some(Arc::from(case)) })
 }
@@ -128,6 +134,25 @@ async fn list_pods(case: &Case, sub_function: &str, cx: &Context) -> Result<Vec<
         found.tried(|| format!("list pods of {}/{}", case.function.namespace, case.function.name))?.items;
     found.retain(|pod| pod.owner_references().iter().any(|owner| owner.uid == case.function.uid));
     Ok(found)
+}
+
+/// Whether the function's status names the target as the sub-function's pod.
+async fn shown(
+    case: &Case,
+    sub_function: &str,
+    status: &FunctionMigrationStatus,
+    cx: &Context,
+) -> Result<bool> {
+    let Identity { namespace, name, .. } = &case.function;
+    let functions: Api<AtomicFunction> = Api::namespaced(cx.clients.direct.clone(), namespace);
+    let function =
+        functions.get_opt(name).await.tried(|| format!("read AtomicFunction {namespace}/{name}"))?;
+    let target = status.target.as_ref().and_then(|target| target.pod.as_ref());
+    let subs = function.and_then(|function| function.status).map(|status| status.sub_functions);
+    Ok(subs
+        .iter()
+        .flatten()
+        .any(|sub| sub.name == sub_function && sub.pod.is_some() && sub.pod.as_ref() == target))
 }
 
 /// The migration that has to end first: one of the same function that is under way, or was asked for earlier.

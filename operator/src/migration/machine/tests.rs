@@ -80,6 +80,7 @@ fn view(spec: &FunctionMigrationSpec, phase: MigrationPhase, seconds: i64) -> Vi
         source: Some(owner()),
         target: Some(target()),
         plan: None,
+        shown: true,
         on_source: Told::Unknown,
         on_target: Told::Unknown,
     }
@@ -332,6 +333,18 @@ fn the_report_is_waited_for_but_its_absence_fails_nothing() {
     assert_eq!((decision.phase, decision.acts), (MigrationPhase::Succeeded, vec![Act::Promote]));
     let reported = View { on_source: told(Phase::Finished), ..started(1) };
     assert_eq!(decide(&reported).phase, MigrationPhase::Succeeded);
+}
+
+#[test]
+fn a_move_is_over_when_the_functions_status_shows_it() {
+    let spec = spec(json!({}));
+    let hidden = |second| View {
+        shown: false,
+        on_source: told(Phase::Finished),
+        ..view(&spec, MigrationPhase::Finishing, second)
+    };
+    waits(&decide(&hidden(1)), MigrationPhase::Finishing, "WaitingForStatus");
+    assert_eq!(decide(&hidden(16)).phase, MigrationPhase::Succeeded, "but nothing is held up by a status");
 }
 
 #[test]

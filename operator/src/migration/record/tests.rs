@@ -25,6 +25,7 @@ fn view<'a>(spec: &'a FunctionMigrationSpec, status: FunctionMigrationStatus, to
         source: None,
         target: None,
         plan: None,
+        shown: true,
         on_source: told,
         on_target: Said::Nothing,
     }
