@@ -15,11 +15,13 @@ MOVES ?= 20
 FLOWS ?= 1000
 PPS ?= 5000
 ONLY ?= .
+CHECK ?= licenses bans sources
+SECONDS ?= 60
 
 export ANF_RELEASE := $(abspath $(RELEASE))
 
 .PHONY: help demo test test-fast test-rust test-chart test-kind-cluster test-cluster test-lab lab bench \
-  release images cluster-up cluster-down fmt lint crds clean
+  release images cluster-up cluster-down fmt lint crds deny fuzz clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -87,6 +89,16 @@ fmt: ## format the sources
 lint: ## format check, clippy without warnings, the chart
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
+
+deny: ## licences, sources and doubled dependencies, offline; make deny CHECK=advisories asks the advisory database
+	command -v cargo-deny >/dev/null || cargo install --locked cargo-deny
+	cargo deny $(if $(filter advisories,$(CHECK)),,--offline) check $(CHECK)
+
+fuzz: ## every fuzz target, SECONDS= each (60), from the tests' samples on
+	command -v cargo-fuzz >/dev/null || cargo install --locked cargo-fuzz
+	cd click && mkdir -p fuzz/corpus/text && cargo fuzz run --sanitizer none text \
+	  fuzz/corpus/text tests/click/samples ../examples -- -max_total_time=$(SECONDS) -max_len=8192
+	cd sidecar && cargo fuzz run --sanitizer none frame -- -max_total_time=$(SECONDS)
 
 clean: ## remove what was built here; the caches of the cluster stay
 	cargo clean

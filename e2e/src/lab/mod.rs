@@ -242,13 +242,12 @@ impl Lab {
                 message: status.message.unwrap_or_default(),
             });
         }
-        if status.report.is_none() {
-            // The source may have stopped waiting before the target had all that the peers say.
-            let path = format!("/v1/handover/{id}");
-            let by_target: HandoverStatus =
-                target.get(&self.nodes[target.node].namespace, &path, &self.key)?;
-            status.report = by_target.report;
-        }
+        // The source may have stopped waiting before the target had all that the peers say, and does not know when the
+        // target began.
+        let by_target: HandoverStatus =
+            target.get(&self.nodes[target.node].namespace, &format!("/v1/handover/{id}"), &self.key)?;
+        status.report = status.report.or(by_target.report);
+        status.breakdown.start_ms = by_target.breakdown.start_ms;
         let target_node = target.node;
         let source = self.replace_owner(part, target)?;
         let mut done = describe(part, &status);

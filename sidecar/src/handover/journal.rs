@@ -7,9 +7,12 @@ use std::collections::VecDeque;
 
 /// Changes that nobody waits for are appended this often.
 pub const FLUSH_INTERVAL: u64 = 10_000_000;
-/// A snapshot is written when the log has this many frames or this many bytes since the last one.
+/// A snapshot is written when the log has this many frames since the last one, or is so many times as large: who
+/// loads it then reads little more than the state itself, and writing snapshots adds a quarter to what is written.
 const SNAPSHOT_FRAMES: u64 = 4_096;
-const SNAPSHOT_BYTES: u64 = 16 << 20;
+const SNAPSHOT_TIMES: u64 = 4;
+/// A log that is smaller than this needs no snapshot.
+const SMALL_LOG_BYTES: u64 = 1 << 20;
 
 /// Positions that are safe once a frame is stored and the outputs they led to are accepted.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,6 +32,19 @@ pub struct SnapshotCopy {
     pub base: u64,
     /// The next blob to write.
     pub next_blob: u32,
+    /// Bytes written.
+    pub bytes: u64,
+}
+
+/// What one who loads has to read.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Length {
+    /// Bytes of the snapshot.
+    pub snapshot_bytes: u64,
+    /// Frames since then.
+    pub frames: u64,
+    /// Their bytes.
+    pub bytes: u64,
 }
 
 /// The owner's view of its log.
@@ -41,15 +57,14 @@ pub struct Journal {
     down: bool,
     last_flush: u64,
     covers: VecDeque<Cover>,
-    frames_since_snapshot: u64,
-    bytes_since_snapshot: u64,
+    length: Length,
     snapshot: Option<SnapshotCopy>,
     snapshot_wanted: bool,
 }
 
 impl Journal {
-    /// A journal whose last stored frame is `number`, `frames` after the last snapshot.
-    pub fn new(number: u64, frames: u64) -> Self {
+    /// A journal whose last stored frame is `number`.
+    pub fn new(number: u64, length: Length) -> Self {
         Self {
             number,
             stored: number,
@@ -57,8 +72,7 @@ impl Journal {
             down: false,
             last_flush: 0,
             covers: VecDeque::new(),
-            frames_since_snapshot: frames,
-            bytes_since_snapshot: 0,
+            length,
             snapshot: None,
             snapshot_wanted: false,
         }
@@ -136,8 +150,8 @@ impl Journal {
         if strict {
             self.strict = self.number;
         }
-        self.frames_since_snapshot += 1;
-        self.bytes_since_snapshot += bytes as u64;
+        self.length.frames += 1;
+        self.length.bytes += bytes as u64;
         self.number
     }
 
@@ -181,13 +195,13 @@ impl Journal {
 
     /// The snapshot under way; begins one when it is due. Nothing while the store is away.
     pub fn snapshot(&mut self) -> Option<&mut SnapshotCopy> {
+        let Length { snapshot_bytes, frames, bytes } = self.length;
         let due = self.snapshot_wanted
-            || self.frames_since_snapshot >= SNAPSHOT_FRAMES
-            || self.bytes_since_snapshot >= SNAPSHOT_BYTES;
+            || frames >= SNAPSHOT_FRAMES
+            || bytes >= SMALL_LOG_BYTES.max(SNAPSHOT_TIMES * snapshot_bytes);
         if self.snapshot.is_none() && due && !self.down && !self.is_busy() {
-            self.snapshot = Some(SnapshotCopy { base: self.stored, next_blob: 0 });
-            self.frames_since_snapshot = 0;
-            self.bytes_since_snapshot = 0;
+            self.snapshot = Some(SnapshotCopy { base: self.stored, next_blob: 0, bytes: 0 });
+            self.length = Length { snapshot_bytes, ..Length::default() };
             self.snapshot_wanted = false;
         }
         self.snapshot.as_mut().filter(|_| !self.down)
@@ -195,7 +209,9 @@ impl Journal {
 
     /// The copy is done.
     pub fn snapshot_copied(&mut self) {
-        self.snapshot = None;
+        if let Some(copy) = self.snapshot.take() {
+            self.length.snapshot_bytes = copy.bytes;
+        }
     }
 }
 
@@ -205,7 +221,7 @@ mod tests {
 
     #[test]
     fn an_input_is_covered_only_when_its_frame_is_stored_and_its_output_accepted() {
-        let mut journal = Journal::new(0, 0);
+        let mut journal = Journal::new(0, Length::default());
         journal.issue(10, false);
         let cover = Cover { number: 1, inputs: vec![vec![5]], outputs: vec![vec![3]] };
         journal.add_cover(cover.clone());
@@ -217,26 +233,42 @@ mod tests {
 
     #[test]
     fn everything_is_released_while_the_store_is_away_and_fail_open_is_chosen() {
-        let mut journal = Journal::new(4, 0);
+        let mut journal = Journal::new(4, Length::default());
         journal.set_down(true);
         assert_eq!((journal.released(true), journal.released(false)), (u64::MAX, 4));
     }
 
     #[test]
     fn a_snapshot_begins_when_the_log_is_long_and_no_append_is_under_way() {
-        let mut journal = Journal::new(0, 0);
+        let mut journal = Journal::new(0, Length::default());
         assert!(journal.snapshot().is_none());
         for _ in 0..SNAPSHOT_FRAMES {
             let number = journal.issue(1, false);
             assert!(journal.snapshot().is_none());
             journal.appended(number);
         }
-        assert_eq!(journal.snapshot(), Some(&mut SnapshotCopy { base: SNAPSHOT_FRAMES, next_blob: 0 }));
+        let copy = SnapshotCopy { base: SNAPSHOT_FRAMES, next_blob: 0, bytes: 0 };
+        assert_eq!(journal.snapshot(), Some(&mut copy.clone()));
+    }
+
+    #[test]
+    fn a_log_stays_in_proportion_to_its_snapshot_whoever_wrote_it() {
+        let mib = 1 << 20;
+        let long = Length { snapshot_bytes: mib, frames: 3, bytes: 4 * mib };
+        let mut journal = Journal::new(7, long);
+        journal.snapshot().expect("an owner before wrote most of it").bytes = 2 * mib;
+        journal.snapshot_copied();
+        let number = journal.issue(8 * mib as usize - 1, false);
+        journal.appended(number);
+        assert!(journal.snapshot().is_none());
+        let number = journal.issue(1, false);
+        journal.appended(number);
+        assert!(journal.snapshot().is_some());
     }
 
     #[test]
     fn outputs_made_while_a_strict_frame_is_under_way_wait_for_it() {
-        let mut journal = Journal::new(3, 0);
+        let mut journal = Journal::new(3, Length::default());
         assert_eq!(journal.issue(1, true), 4);
         assert_eq!(journal.strict_under_way(), Some(4));
         journal.appended(4);
@@ -245,7 +277,7 @@ mod tests {
 
     #[test]
     fn positions_still_move_when_the_store_goes_away_during_an_append() {
-        let mut journal = Journal::new(0, 0);
+        let mut journal = Journal::new(0, Length::default());
         journal.issue(1, false);
         assert!(!journal.can_flush(true), "one append at a time");
         journal.set_down(true);

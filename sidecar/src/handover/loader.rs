@@ -9,6 +9,7 @@ use crate::state::{Reader, StateError};
 use crate::store::StoreEvent;
 
 use super::engine::Engine;
+use super::journal::Length;
 use super::state_frame::{OutPosition, StateFrame};
 
 /// What was loaded so far.
@@ -17,8 +18,8 @@ pub struct Loader {
     session: u64,
     /// Number of the last frame applied.
     pub applied: u64,
-    /// Frames applied since the snapshot.
-    pub frames: u64,
+    /// How much was read.
+    pub length: Length,
     /// Where the in-edges stood at the last frame.
     pub inputs: HashMap<u16, Option<u64>>,
     /// Where the out-edges stood at the last frame.
@@ -52,6 +53,7 @@ impl Loader {
                 Ok(())
             }
             StoreEvent::Blob { session, blob } if *session == self.session => {
+                self.length.snapshot_bytes += blob.len() as u64;
                 engine.apply_changes(&mut Reader::new(blob))
             }
             StoreEvent::LogFrame { session, number, frame } if *session == self.session => {
@@ -72,6 +74,7 @@ impl Loader {
             return Ok(());
         }
         let frame = StateFrame::decode(bytes)?;
+        self.length.bytes += bytes.len() as u64;
         self.frames_since_caught_up += 1;
         self.apply(number, frame, engine)?;
         match self.waiting.take() {
@@ -104,7 +107,7 @@ impl Loader {
         self.inputs = frame.inputs.into_iter().collect();
         self.outputs = frame.outputs.into_iter().map(|position| (position.edge, position)).collect();
         self.applied = number;
-        self.frames += 1;
+        self.length.frames += 1;
         Ok(())
     }
 }

@@ -35,6 +35,8 @@ const GREETING_PATIENCE: u64 = 2_000_000_000;
 /// Shortest time until a deadline, so that a deadline in the past cannot make the thread spin.
 const SHORTEST_WAIT: u64 = 100_000;
 const LONGEST_WAIT: u64 = 250_000_000;
+/// Messages are taken for this long before links have their turn.
+const INBOX_TURN: u64 = 500_000;
 
 /// What other threads leave for the packet thread.
 #[derive(Debug)]
@@ -228,7 +230,10 @@ impl EventLoop {
         }
     }
 
+    /// Takes messages for a while, not to the last: a store that answers faster than a large state is loaded would
+    /// keep links and heartbeats waiting.
     fn read_inbox(&mut self) {
+        let until = self.clock.now() + INBOX_TURN;
         while let Ok(message) = self.inbox.try_recv() {
             let now = self.clock.now();
             match message {
@@ -237,6 +242,9 @@ impl EventLoop {
                     self.act();
                 }
                 Message::Request(request) => self.answer(request, now),
+            }
+            if now >= until {
+                return self.waker.wake();
             }
         }
     }

@@ -19,7 +19,7 @@ use crate::store::{OwnerEntry, StoreCommand, StoreEvent};
 pub use super::dialer::ConnId;
 use super::downstream::InLink;
 use super::engine::Engine;
-use super::journal::Journal;
+use super::journal::{Journal, Length};
 use super::loader::Loader;
 use super::source::Source;
 use super::state_frame::StateFrame;
@@ -206,7 +206,7 @@ impl Node {
             ins: manifest.in_links.iter().map(InLink::new).collect(),
             outs: manifest.out_links.iter().map(OutLink::new).collect(),
             conns: BTreeMap::new(),
-            journal: Journal::new(0, 0),
+            journal: Journal::new(0, Length::default()),
             loader: None,
             follow_session: 0,
             source: None,

@@ -1,5 +1,7 @@
 //! Ownership and the log: starting, claiming, loading, appending, snapshots, a store that goes and comes back.
 
+use bytes::Bytes;
+
 use crate::control::Role;
 use crate::link::frame::{Control, Frame};
 use crate::link::receiver::InEdge;
@@ -8,7 +10,7 @@ use crate::state::Writer;
 use crate::store::{Ownership, StoreCommand, StoreEvent};
 
 use super::super::engine::Engine;
-use super::super::journal::{Cover, Journal};
+use super::super::journal::{Cover, Journal, Length};
 use super::super::loader::Loader;
 use super::super::state_frame::{FinalPart, OutPosition, StateFrame};
 use super::{Action, ConnUse, Node, StartMode};
@@ -111,7 +113,7 @@ impl Node {
             // The store had lost everything: this is a new incarnation of the data set.
             // Its frames are numbered anew: what waits for a frame of the old one would wait for ever. The snapshot that
             // is written next holds what those frames would have held.
-            self.journal = Journal::new(last_frame, 0);
+            self.journal = Journal::new(last_frame, Length::default());
             self.journal.want_snapshot();
             self.outs.iter_mut().flat_map(|link| &mut link.edges).for_each(OutEdge::release);
             self.announce(now, None);
@@ -169,7 +171,7 @@ impl Node {
         self.role = Role::Owner;
         self.frozen = false;
         self.not_ready = None;
-        self.journal = Journal::new(loader.applied, loader.frames);
+        self.journal = Journal::new(loader.applied, loader.length);
         let inputs = self.ins.iter_mut().flat_map(|link| &mut link.edges);
         for edge in inputs {
             if let Some(position) = loader.inputs.get(&edge.id()) {
@@ -328,7 +330,8 @@ impl Node {
             engine.snapshot_blob(copy.next_blob, &mut blob);
             let index = copy.next_blob;
             copy.next_blob += 1;
-            let blob = blob.into_bytes().into();
+            let blob: Bytes = blob.into_bytes().into();
+            copy.bytes += blob.len() as u64;
             self.actions.push(Action::Store(StoreCommand::SnapshotBlob { epoch, base, index, blob }));
         } else {
             self.journal.snapshot_copied();
