@@ -253,6 +253,13 @@ fn several_syntax_errors_are_found_in_one_go() {
 }
 
 #[test]
+fn an_anonymous_element_of_a_strange_class_has_a_name_that_prints_and_parses() {
+    let graph = flat("16/0a000405, 16/17, a/1 -> d;").unwrap();
+    let again = flat(&graph.to_string()).unwrap();
+    assert!(graph.same_as(&again), "{graph}\n---\n{again}");
+}
+
+#[test]
 fn wrong_names_are_refused_with_click_s_texts() {
     is_told(
         "a :: A; a :: B",

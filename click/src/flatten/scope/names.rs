@@ -80,7 +80,7 @@ impl Resolver {
             self.report.error(place, format!("class ‘{name}’ used as element name"));
             return None;
         }
-        if name.split('/').any(|part| part.bytes().all(|b| b.is_ascii_digit())) {
+        if has_digits_component(name) {
             self.report.error(place, format!("element name ‘{name}’ has all-digit component"));
             return None;
         }
@@ -96,7 +96,10 @@ impl Resolver {
         config: Option<&str>,
         place: &Place,
     ) -> Option<Slot> {
-        let name = format!("{class}@{}", self.scope().next_number());
+        // Such a class exists nowhere, but its element must have a name that prints and parses.
+        let stem =
+            if has_digits_component(class) { class.rsplit('/').next().unwrap_or_default() } else { class };
+        let name = format!("{stem}@{}", self.scope().next_number());
         self.add(name, is, config, place, true)
     }
 
@@ -135,4 +138,9 @@ impl Resolver {
             scope.names.insert(member.name.clone(), slot);
         }
     }
+}
+
+/// Whether a part between slashes is nothing but digits: the compound of that name would be a port.
+fn has_digits_component(name: &str) -> bool {
+    name.split('/').any(|part| part.bytes().all(|b| b.is_ascii_digit()))
 }
