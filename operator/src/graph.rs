@@ -217,6 +217,17 @@ mod tests {
     }
 
     #[test]
+    fn an_element_that_another_needs_must_be_there_and_nothing_is_opened_to_find_out() {
+        let text = rejected(json!({"click": "Idle\n -> ICMPRewriter(rw)\n -> Discard;"})).text();
+        assert!(text.contains("line 2") && text.contains("no element named 'rw'"), "{text}");
+        let file = std::env::temp_dir().join(format!("anf-check-{}.pcap", std::process::id()));
+        let click =
+            format!("Idle -> ToDump({}) -> Discard; FromDump(/no/such.pcap) -> Discard;", file.display());
+        compile(&spec(json!({"click": click}))).expect("what a pod finds in its files is not known here");
+        assert!(!file.exists());
+    }
+
+    #[test]
     fn devices_and_ports_must_name_each_other() {
         let rejection = rejected(json!({
             "click": "FromDevice(lan) -> Discard;", "ports": [{"name": "wan", "node": {"interface": "eth0"}}]

@@ -16,20 +16,21 @@ use crate::element::Descriptor;
 use crate::registry::Registry;
 
 impl Router {
-    /// Configures all elements of `graph` and throws them away: opens nothing and starts nothing. What admission and
-    /// lint use.
+    /// Configures and initialises all elements of `graph` and throws them away: opens nothing and starts nothing. What
+    /// admission and lint use.
     pub fn check(graph: &SettledGraph, registry: &Registry) -> Result<(), Diagnostics> {
-        let mut problems = Vec::new();
-        let names = crate::elements::control::define_names(&graph.flat).unwrap_or_else(|found| {
-            problems.extend(found);
-            Names::new()
-        });
-        configure(graph, registry, &names, &mut problems);
-        if problems.is_empty() { Ok(()) } else { Err(Diagnostics(problems)) }
+        let mut env = Env { dry: true, ..Env::default() };
+        Self::initialized(graph, registry, &mut env).map(|_| ())
     }
 
     /// Configures and initialises all elements of `graph`. All configuration errors are reported together.
     pub fn build(graph: &SettledGraph, registry: &Registry, env: &mut Env) -> Result<Self, Diagnostics> {
+        let mut router = Self::initialized(graph, registry, env)?;
+        router.start();
+        Ok(router)
+    }
+
+    fn initialized(graph: &SettledGraph, registry: &Registry, env: &mut Env) -> Result<Self, Diagnostics> {
         let mut problems = Vec::new();
         let names = crate::elements::control::define_names(&graph.flat).unwrap_or_else(|found| {
             problems.extend(found);
@@ -54,9 +55,10 @@ impl Router {
             }
             self.elements[id] = Some(element);
         }
-        if !problems.is_empty() {
-            return Err(Diagnostics(problems));
-        }
+        if problems.is_empty() { Ok(()) } else { Err(Diagnostics(problems)) }
+    }
+
+    fn start(&mut self) {
         for id in 0..self.elements.len() {
             let Some(mut element) = self.elements[id].take() else { continue };
             let mut cx = Cx { elements: &mut self.elements, core: &mut self.core, id: id as u32, base: 0 };
@@ -64,7 +66,6 @@ impl Router {
             self.elements[id] = Some(element);
             self.settle_handler();
         }
-        Ok(())
     }
 }
 
@@ -107,6 +108,7 @@ fn make_core(graph: &SettledGraph, classes: Vec<&'static Descriptor>, env: &mut 
     Core {
         now: env.now,
         simulated: env.simulated,
+        dry: env.dry,
         configs: flat.elements.iter().map(|e| e.config.clone()).collect(),
         index: names.iter().enumerate().map(|(id, name)| (name.clone(), id as u32)).collect(),
         names,

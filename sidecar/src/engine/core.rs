@@ -25,6 +25,7 @@ pub(crate) type Opener = super::env::Opener;
 pub(crate) struct Core {
     pub(crate) now: Time,
     pub(crate) simulated: bool,
+    pub(crate) dry: bool,
     pub(crate) names: Vec<String>,
     pub(crate) configs: Vec<String>,
     pub(crate) index: HashMap<String, u32>,

@@ -371,8 +371,16 @@ impl Cx<'_> {
         }
     }
 
+    /// Whether the router is only looked at: an element then opens no file.
+    pub fn dry(&self) -> bool {
+        self.core.dry
+    }
+
     /// Opens the device, or finds it if it is open. The task of this element runs when the device is ready for `request`.
     pub fn open_device(&mut self, request: &DeviceRequest) -> Result<DeviceId, String> {
+        if self.dry() {
+            return Ok(DeviceId(0)); // never looked up: a dry router does not run
+        }
         let at = match self.core.device_names.get(&request.name) {
             Some(&at) => at,
             None => {

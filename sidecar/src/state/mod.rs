@@ -5,6 +5,7 @@
 //! Every form is versioned by a [`Schema`]; everything read back is untrusted and checked.
 
 mod codec;
+mod index;
 mod table;
 
 pub use codec::{Reader, Writer};

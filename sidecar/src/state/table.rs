@@ -4,10 +4,9 @@
 //! before the next flush. Expiry looks at a record only when a coarse slot says that it may be due: no heap and no
 //! timer work per packet. Times are nanoseconds, given by the caller.
 
-use std::hash::{BuildHasher, Hash};
+use std::hash::Hash;
 
-use hashbrown::HashTable;
-
+use super::index::Index;
 use super::{Reader, Schema, StateError, Table, Writer};
 
 /// A value with a fixed binary form.
@@ -51,8 +50,7 @@ pub struct FlowTable<K, V> {
     deadline: Deadline<K, V>,
     entries: Vec<Option<Entry<K, V>>>,
     free: Vec<u32>,
-    index: HashTable<u32>,
-    hasher: foldhash::fast::RandomState,
+    index: Index,
     next_generation: u32,
     wheel: Vec<Vec<(u32, u32)>>,
     /// First wheel tick that was not looked at yet.
@@ -82,8 +80,7 @@ where
             deadline: Box::new(deadline),
             entries: Vec::new(),
             free: Vec::new(),
-            index: HashTable::new(),
-            hasher: foldhash::fast::RandomState::default(),
+            index: Index::default(),
             next_generation: 0,
             wheel: (0..WHEEL_SLOTS).map(|_| Vec::new()).collect(),
             tick: 0,
@@ -102,17 +99,14 @@ where
 
     /// Whether there is no record.
     pub fn is_empty(&self) -> bool {
-        self.index.is_empty()
+        self.len() == 0
     }
 
     /// Finds a record.
     #[inline]
     pub fn find(&self, key: &K) -> Option<SlotId> {
-        let hash = self.hasher.hash_one(key);
-        let entries = &self.entries;
-        self.index
-            .find(hash, |&at| entries[at as usize].as_ref().is_some_and(|entry| entry.key == *key))
-            .map(|&at| SlotId(at))
+        let is = |at: u32| self.entries[at as usize].as_ref().is_some_and(|entry| entry.key == *key);
+        self.index.find(self.index.tag(key), is).map(SlotId)
     }
 
     /// The value of a record.
@@ -179,10 +173,7 @@ where
     /// Removes the record at a slot.
     pub fn remove_slot(&mut self, slot: SlotId) -> Option<(K, V)> {
         let entry = self.entries.get_mut(slot.0 as usize)?.take()?;
-        let hash = self.hasher.hash_one(&entry.key);
-        if let Ok(found) = self.index.find_entry(hash, |&at| at == slot.0) {
-            found.remove();
-        }
+        self.index.remove(self.index.tag(&entry.key), slot.0);
         self.free.push(slot.0);
         if self.tracking {
             self.note_tombstone(entry.key.clone());
@@ -210,7 +201,7 @@ where
             return slot;
         }
         let due = (self.deadline)(&key, &value);
-        let hash = self.hasher.hash_one(&key);
+        let tag = self.index.tag(&key);
         self.next_generation = self.next_generation.wrapping_add(1);
         let generation = self.next_generation;
         let entry = Some(Entry { key, value, generation, dirty: false });
@@ -224,10 +215,7 @@ where
                 (self.entries.len() - 1) as u32
             }
         };
-        let (entries, hasher) = (&self.entries, &self.hasher);
-        self.index.insert_unique(hash, at, |&other| {
-            entries[other as usize].as_ref().map_or(0, |entry| hasher.hash_one(&entry.key))
-        });
+        self.index.insert(tag, at);
         self.schedule(at, generation, due);
         SlotId(at)
     }

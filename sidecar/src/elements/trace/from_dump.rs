@@ -174,6 +174,9 @@ fn only_ip(cx: &mut Cx<'_>, link: u32, mut packet: Packet) -> Option<Packet> {
 
 impl Element for FromDump {
     fn initialize(&mut self, cx: &mut Cx<'_>) -> Result<(), String> {
+        if cx.dry() {
+            return Ok(());
+        }
         let source: Box<dyn std::io::Read + Send> = match self.file.as_str() {
             "-" => Box::new(std::io::stdin()),
             name => Box::new(File::open(name).map_err(|error| format!("{name}: {error}"))?),

@@ -81,6 +81,9 @@ impl ToDump {
 
 impl Element for ToDump {
     fn initialize(&mut self, cx: &mut Cx<'_>) -> Result<(), String> {
+        if cx.dry() {
+            return Ok(());
+        }
         let inner: Box<dyn Write + Send> = match self.file.as_str() {
             "-" => Box::new(std::io::stdout()),
             name => Box::new(File::create(name).map_err(|error| format!("{name}: {error}"))?),
