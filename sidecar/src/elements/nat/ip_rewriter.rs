@@ -10,10 +10,8 @@ use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
-use super::input_spec::InputSpec;
-use super::ip_rewriter_patterns::IpRewriterPatterns;
-use super::mapping::{Mapping, Printed, Seen, Timeouts, Way};
-use super::pattern::{Pattern, Variation};
+use super::admission::{Admission, FULL, NO_PORT, UNKNOWN};
+use super::mapping::{Mapping, Printed, Timeouts, Way};
 use super::table::MappingTable;
 use super::translate::rewrite;
 use crate::element::{
@@ -27,9 +25,6 @@ use crate::wire::{FlowId, Protocol};
 const DROPS: &[&str] = &[NOT_FLOW, FRAGMENT, UNKNOWN, NO_PORT, FULL];
 const NOT_FLOW: &str = "not a packet of a rewritten protocol";
 const FRAGMENT: &str = "later fragment";
-const UNKNOWN: &str = "no mapping";
-const NO_PORT: &str = "no free port";
-const FULL: &str = "mapping capacity reached";
 
 const HANDLERS: &[Handler] = &[
     Handler::read("table_size", "mappings, two for each flow"),
@@ -49,12 +44,12 @@ const HANDLERS: &[Handler] = &[
     Handler::read("patterns", "the patterns of the inputs, a line each"),
 ];
 
-const SPECS: Arg =
+pub(super) const SPECS: Arg =
     Arg::rest("INPUTSPEC", "drop, pass, keep or pattern", "treatment of unknown flows, one for each input");
-const CAPACITY: Arg = Arg::keyword("MAPPING_CAPACITY", "unsigned", "2147483647", "most flows");
-const DST_ANNO: Arg =
+pub(super) const CAPACITY: Arg = Arg::keyword("MAPPING_CAPACITY", "unsigned", "2147483647", "most flows");
+pub(super) const DST_ANNO: Arg =
     Arg::keyword("DST_ANNO", "bool", "true", "set the destination annotation to the rewritten address");
-const REAP: Arg =
+pub(super) const REAP: Arg =
     Arg::keyword("REAP_INTERVAL", "time", "900", "taken for Click's sake: flows go when they are due");
 const TCP: Arg = Arg::keyword("TCP_TIMEOUT", "time", "86400", "for TCP flows with data both ways");
 const TCP_DONE: Arg = Arg::keyword("TCP_DONE_TIMEOUT", "time", "240", "for TCP flows that have ended");
@@ -143,14 +138,9 @@ pub(super) static ICMP_PING_REWRITER: Descriptor = Descriptor {
 /// The element behind the four classes.
 pub(crate) struct IpRewriter {
     protocols: &'static [Protocol],
-    specs: Vec<InputSpec>,
+    admission: Admission,
     table: MappingTable,
-    capacity: usize,
-    reserved: usize,
     set_destination: bool,
-    failures: u64,
-    /// State of the random numbers that ports are chosen by.
-    random: u64,
 }
 
 fn build(
@@ -173,38 +163,10 @@ fn build(
         udp: at_least(udp, guarantee),
         udp_streaming: at_least(args.or(streaming, udp)?, guarantee),
     };
-    let mut problems = Vec::new();
-    let mut specs = Vec::new();
-    for (input, text) in args.rest().iter().enumerate() {
-        let address_of = |word: &str| args.parse::<Ipv4Addr>("address", word).ok();
-        match InputSpec::parse(text, args.outputs(), &address_of) {
-            Ok(spec) => specs.push(spec),
-            Err(problem) => problems.push(format!("input spec {input}: {problem}")),
-        }
-    }
-    if problems.is_empty() && specs.len() != args.inputs() {
-        problems.push(format!("need {} arguments, one per input port", args.inputs()));
-    }
-    if !problems.is_empty() {
-        return Err(ConfigError(problems));
-    }
+    let admission = Admission::build(args)?;
     let mut table = MappingTable::new(timeouts);
-    for spec in &specs {
-        if let InputSpec::Rewrite { pattern, .. } = spec {
-            table.serve(pattern);
-        }
-    }
-    let capacity = args.or("MAPPING_CAPACITY", i32::MAX as usize)?;
-    Ok(Box::new(IpRewriter {
-        protocols,
-        specs,
-        table,
-        capacity,
-        reserved: (capacity / 8).min(50),
-        set_destination: args.or("DST_ANNO", true)?,
-        failures: 0,
-        random: 0,
-    }))
+    admission.patterns().for_each(|(_, pattern)| table.serve(pattern));
+    Ok(Box::new(IpRewriter { protocols, admission, table, set_destination: args.or("DST_ANNO", true)? }))
 }
 
 /// Where one packet of a batch goes.
@@ -226,7 +188,7 @@ impl IpRewriter {
     #[inline]
     fn look_up(&self, input: usize, flow: &FlowId) -> Option<(SlotId, Way)> {
         // What comes in where no new flows are made is a reply, most likely.
-        if self.specs.get(input) == Some(&InputSpec::Drop) {
+        if self.admission.drops(input) {
             let reply = self.table.find_reply(flow).map(|slot| (slot, Way::Reply));
             return reply.or_else(|| self.table.find_forward(flow).map(|slot| (slot, Way::Forward)));
         }
@@ -250,9 +212,9 @@ impl IpRewriter {
         };
         let (slot, way) = match found {
             Some(found) => found,
-            None => match self.specs.get(input) {
-                Some(InputSpec::Pass(output)) => return Ok(*output),
-                _ => (self.admit(input, flow, now)?, Way::Forward),
+            None => match self.admission.passes(input) {
+                Some(output) => return Ok(output),
+                None => (self.admit(input, flow, now)?, Way::Forward),
             },
         };
         self.pass_through(slot, way, packet, &flow, now)
@@ -294,8 +256,8 @@ impl IpRewriter {
     /// A packet that belongs to no flow that can be rewritten.
     #[cold]
     fn without_flow(&self, input: usize, packet: &Packet) -> Verdict {
-        if let Some(InputSpec::Pass(output)) = self.specs.get(input) {
-            return Ok(*output);
+        if let Some(output) = self.admission.passes(input) {
+            return Ok(output);
         }
         let fragment =
             crate::wire::Ipv4::parse(packet.network()).is_some_and(|(ip, _)| !ip.is_first_fragment());
@@ -308,32 +270,7 @@ impl IpRewriter {
         if flow.protocol == Protocol::Icmp && flow.source_port == 0 && flow.destination_port != 0 {
             return Err(UNKNOWN); // An answer to nothing: only queries make mappings (RFC 5508, REQ-1).
         }
-        let random = &mut self.random;
-        let (rewritten, outputs) = match self.specs.get_mut(input) {
-            Some(InputSpec::Keep(outputs)) => (flow, *outputs),
-            Some(InputSpec::Rewrite { pattern, outputs, next }) => {
-                let start = InputSpec::start(pattern, *next, || draw(random));
-                let Some(rewritten) = self.table.choose(pattern, &flow, start) else {
-                    self.failures += 1;
-                    return Err(NO_PORT);
-                };
-                *next = after(pattern, &rewritten);
-                (rewritten, *outputs)
-            }
-            _ => return Err(UNKNOWN),
-        };
-        if self.table.len() >= self.capacity {
-            self.failures += 1;
-            return Err(FULL);
-        }
-        let mapping = Mapping {
-            rewritten,
-            last_seen: now,
-            forward_output: outputs.forward,
-            reply_output: outputs.reply,
-            seen: Seen::default(),
-        };
-        Ok(self.table.insert(flow, mapping))
+        self.admission.admit(&mut self.table, input, flow, now)
     }
 
     /// For the packet of flow `quoted` that an ICMP error quotes: the flow that the quoted packet had before it was rewritten here.
@@ -386,35 +323,13 @@ impl IpRewriter {
     }
 }
 
-/// A random number: the state moves on by splitmix64, so saving it saves the sequence.
-fn draw(state: &mut u64) -> u32 {
-    *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    let mut z = *state;
-    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    (z ^ (z >> 31)) as u32
-}
-
-/// Where a sequential pattern goes on after it gave `rewritten`.
-fn after(pattern: &Pattern, rewritten: &FlowId) -> u32 {
-    match pattern.variation {
-        Variation::None => 0,
-        Variation::Port { low, .. } => u32::from(rewritten.source_port.saturating_sub(low)) + 1,
-        Variation::Address { low, .. } => rewritten.source.saturating_sub(low).wrapping_add(1),
-    }
-}
-
 impl Element for IpRewriter {
     fn initialize(&mut self, cx: &mut Cx<'_>) -> Result<(), String> {
-        self.random = cx.random();
-        for spec in &mut self.specs {
-            let InputSpec::Named { name, outputs } = spec else { continue };
-            let pattern =
-                IpRewriterPatterns::find(cx, name).ok_or_else(|| format!("no such pattern '{name}'"))?;
-            self.table.serve(&pattern);
-            *spec = InputSpec::Rewrite { pattern, outputs: *outputs, next: 0 };
-        }
-        Ok(())
+        let table = &mut self.table;
+        self.admission.initialize(cx, |pattern| {
+            table.serve(pattern);
+            Ok(())
+        })
     }
 
     fn push(&mut self, cx: &mut Cx<'_>, port: usize, batch: &mut Batch) {
@@ -453,37 +368,19 @@ impl Element for IpRewriter {
         self.table.expire(now);
         match handler {
             "table_size" | "nmappings" => Ok((self.table.len() * 2).to_string()),
-            "mapping_failures" => Ok(self.failures.to_string()),
             "size" => Ok(self.table.len().to_string()),
-            "capacity" => Ok(format!("{} {}", self.capacity, self.reserved)),
             "table" | "mappings" => Ok(self.show(now, |_, _| true)),
             "tcp_table" | "tcp_mappings" => Ok(self.show(now, |flow, _| flow.protocol == Protocol::Tcp)),
             "udp_table" | "udp_mappings" => Ok(self.show(now, |flow, _| flow.protocol == Protocol::Udp)),
             "tcp_done_mappings" => Ok(self.show(now, |_, mapping| mapping.seen.is_done())),
             "tcp_lookup" => self.look_up_text(Protocol::Tcp, param),
             "udp_lookup" => self.look_up_text(Protocol::Udp, param),
-            "patterns" => {
-                let patterns = self.specs.iter().filter_map(|spec| match spec {
-                    InputSpec::Rewrite { pattern, .. } => Some(format!("{pattern}\n")),
-                    _ => None,
-                });
-                Ok(patterns.collect())
-            }
-            other => Err(HandlerError::NoHandler(other.to_owned())),
+            other => self.admission.read(other),
         }
     }
 
     fn write(&mut self, _cx: &mut Cx<'_>, handler: &str, value: &str) -> Result<(), HandlerError> {
-        if handler != "capacity" {
-            return Err(HandlerError::NoHandler(handler.to_owned()));
-        }
-        let numbers: Result<Vec<usize>, _> = value.split_whitespace().map(str::parse).collect();
-        match numbers.as_deref() {
-            Ok([capacity]) => (self.capacity, self.reserved) = (*capacity, (*capacity / 8).min(50)),
-            Ok([capacity, reserved]) => (self.capacity, self.reserved) = (*capacity, *reserved),
-            _ => return Err(HandlerError::Refused("expected 'CAPACITY [RESERVED]'".to_owned())),
-        }
-        Ok(())
+        self.admission.write(handler, value)
     }
 
     fn stateful(&mut self) -> Option<&mut dyn Stateful> {
@@ -497,32 +394,11 @@ impl Stateful for IpRewriter {
     }
 
     fn save(&self, w: &mut Writer) {
-        w.put_u64(self.random);
-        w.put_u64(self.failures);
-        w.put_u64(self.capacity as u64);
-        w.put_u64(self.reserved as u64);
-        w.put_u32(self.specs.len() as u32);
-        for spec in &self.specs {
-            w.put_u32(if let InputSpec::Rewrite { next, .. } = spec { *next } else { 0 });
-        }
+        self.admission.save(w);
     }
 
     fn restore(&mut self, r: &mut Reader<'_>) -> Result<(), StateError> {
-        self.random = r.get_u64()?;
-        self.failures = r.get_u64()?;
-        self.capacity = r.get_u64()? as usize;
-        self.reserved = r.get_u64()? as usize;
-        let count = r.get_u32()?;
-        if count as usize != self.specs.len() {
-            return Err(StateError::Invalid { what: "number of inputs", value: u64::from(count) });
-        }
-        for spec in &mut self.specs {
-            let saved = r.get_u32()?;
-            if let InputSpec::Rewrite { next, .. } = spec {
-                *next = saved;
-            }
-        }
-        Ok(())
+        self.admission.restore(r)
     }
 
     fn tables(&mut self) -> Vec<&mut dyn Table> {

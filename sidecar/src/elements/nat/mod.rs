@@ -1,11 +1,13 @@
 //! Network address translation: a table of mappings, how new ones are chosen, and how packets are rewritten.
 //!
-//! `pattern` and `input_spec` are the configuration; `mapping` is the record, `table` keeps the records and all that is
+//! `pattern` and `input_spec` are the configuration, `admission` makes new mappings by it; `mapping` is the record, `table` keeps the records and all that is
 //! derived from them, `port_pool` the ports in use; `translate` changes a packet. The requirements of RFC 4787 (UDP),
 //! RFC 5382 (TCP) and RFC 5508 (ICMP) are quoted by number where they are met.
 
 use crate::element::Descriptor;
 
+mod address_rewriter;
+mod admission;
 mod icmp_rewriter;
 mod input_spec;
 mod ip_rewriter;
@@ -23,6 +25,8 @@ pub(super) static GROUP: &[&Descriptor] = &[
     &ip_rewriter::TCP_REWRITER,
     &ip_rewriter::UDP_REWRITER,
     &ip_rewriter::ICMP_PING_REWRITER,
+    &address_rewriter::IP_ADDR_REWRITER,
+    &address_rewriter::IP_ADDR_PAIR_REWRITER,
     &icmp_rewriter::DESCRIPTOR,
     &ip_rewriter_patterns::DESCRIPTOR,
 ];

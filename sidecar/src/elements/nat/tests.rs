@@ -19,13 +19,13 @@ const NAPT: &str =
     "in :: TestIn -> MarkIPHeader -> [0]rw :: IPRewriter(pattern 203.0.113.1 20000-20009 - - 0 1, drop);
     back :: TestIn -> MarkIPHeader -> [1]rw; rw[0] -> out :: TestOut; rw[1] -> home :: TestOut;";
 
-fn udp(from: ([u8; 4], u16), to: ([u8; 4], u16), payload: &[u8]) -> Vec<u8> {
+pub(super) fn udp(from: ([u8; 4], u16), to: ([u8; 4], u16), payload: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::new();
     PacketBuilder::ipv4(from.0, to.0, 64).udp(from.1, to.1).write(&mut bytes, payload).unwrap();
     bytes
 }
 
-fn tcp(from: ([u8; 4], u16), to: ([u8; 4], u16), flags: &str, payload: &[u8]) -> Vec<u8> {
+pub(super) fn tcp(from: ([u8; 4], u16), to: ([u8; 4], u16), flags: &str, payload: &[u8]) -> Vec<u8> {
     let mut builder = PacketBuilder::ipv4(from.0, to.0, 64).tcp(from.1, to.1, 1000, 4096);
     for flag in flags.chars() {
         builder = match flag {
@@ -52,7 +52,7 @@ fn ping(from: [u8; 4], to: [u8; 4], id: u16, answer: bool) -> Vec<u8> {
 }
 
 /// Source and destination of a packet whose checksums are all right.
-fn verified(bytes: &[u8]) -> (([u8; 4], u16), ([u8; 4], u16)) {
+pub(super) fn verified(bytes: &[u8]) -> (([u8; 4], u16), ([u8; 4], u16)) {
     let headers = PacketHeaders::from_ip_slice(bytes).unwrap();
     let Some(NetHeaders::Ipv4(ip, _)) = headers.net else { panic!("no IPv4 header") };
     assert_eq!(ip.header_checksum, ip.calc_header_checksum());
@@ -78,7 +78,7 @@ fn verified(bytes: &[u8]) -> (([u8; 4], u16), ([u8; 4], u16)) {
     ((ip.source, source), (ip.destination, destination))
 }
 
-fn only(packets: Vec<Vec<u8>>) -> Vec<u8> {
+pub(super) fn only(packets: Vec<Vec<u8>>) -> Vec<u8> {
     let [packet] = <[Vec<u8>; 1]>::try_from(packets).expect("one packet");
     packet
 }

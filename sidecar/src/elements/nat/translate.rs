@@ -64,6 +64,30 @@ fn rewrite_tcp(transport: &mut [u8], to: &FlowId, change: Change) -> Segment {
     Segment::default()
 }
 
+/// Gives the packet whose IP header is at the start of `bytes` other addresses, whatever its protocol.
+pub(super) fn rewrite_addresses(bytes: &mut [u8], source: u32, destination: u32) {
+    let Some((ip, _)) = Ipv4::parse_mut(bytes) else { return };
+    let change = Change::new().double(ip.source.get(), source).double(ip.destination.get(), destination);
+    ip.source.set(source);
+    ip.destination.set(destination);
+    ip.checksum.set(change.apply(ip.checksum.get()));
+    let (protocol, has_transport) = (ip.protocol, ip.is_first_fragment());
+    let Some(transport) = ipv4::payload_mut(bytes).filter(|_| has_transport) else { return };
+    match protocol {
+        ipv4::TCP => {
+            if let Some((tcp, _)) = Tcp::parse_mut(transport) {
+                tcp.checksum.set(change.apply(tcp.checksum.get()));
+            }
+        }
+        ipv4::UDP => {
+            if let Some((udp, _)) = Udp::parse_mut(transport) {
+                udp.checksum.set(change.apply_udp(udp.checksum.get()));
+            }
+        }
+        _ => {}
+    }
+}
+
 fn ports_mut(transport: &mut [u8]) -> Option<(&mut [U16; 2], &mut [u8])> {
     zerocopy::FromBytes::mut_from_prefix(transport).ok()
 }

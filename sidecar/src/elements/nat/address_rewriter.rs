@@ -1,0 +1,336 @@
+//! IPAddrRewriter and IPAddrPairRewriter: translation of addresses alone, for any IP protocol and for fragments.
+//!
+//! They use the rewriters' table with flows that have no ports. An IPAddrRewriter's flow is one internal address: its
+//! forward flow has no destination, its reply flow no source.
+
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+use std::time::Duration;
+
+use super::admission::{Admission, FULL, NO_PORT, UNKNOWN};
+use super::ip_rewriter::{CAPACITY, REAP, SPECS};
+use super::mapping::{Timeouts, Way};
+use super::pattern::{Pattern, Variation};
+use super::table::MappingTable;
+use super::translate::rewrite_addresses;
+use crate::element::{
+    Annotations, Arg, Args, Batch, ConfigError, Cx, Descriptor, Element, Handler, HandlerError, Packet,
+    StateKind,
+};
+use crate::state::{Reader, Schema, SlotId, StateError, Stateful, Table, Writer};
+use crate::wire::{FlowId, Ipv4, Protocol};
+
+const NOT_IP: &str = "not an IP packet";
+
+const BASE: Descriptor = Descriptor {
+    ports: "1-/1-",
+    processing: "h/h",
+    args: &[
+        SPECS,
+        Arg::keyword("TIMEOUT", "time", "7200", "a mapping goes after so long without a packet"),
+        Arg::keyword("GUARANTEE", "time", "5", "no mapping goes earlier after a packet"),
+        REAP,
+        CAPACITY,
+    ],
+    reads: Annotations::NETWORK_HEADER,
+    writes: Annotations::DST_IP,
+    drops: &[NOT_IP, UNKNOWN, NO_PORT, FULL],
+    handlers: &[
+        Handler::read("table", "all mappings"),
+        Handler::read("mappings", "all mappings"),
+        Handler::read("table_size", "mappings, two for each flow"),
+        Handler::read("nmappings", "mappings, two for each flow"),
+        Handler::read("mapping_failures", "new flows that got no mapping"),
+        Handler::read("size", "flows"),
+        Handler::both("capacity", "most flows, and how many of them are reserved"),
+        Handler::read("patterns", "the patterns of the inputs, a line each"),
+    ],
+    state: StateKind::Tables,
+    ..Descriptor::BASE
+};
+
+pub(super) static IP_ADDR_REWRITER: Descriptor = Descriptor {
+    class: "IPAddrRewriter",
+    summary: "rewrites IP packets' addresses",
+    build: |args| build(args, Keyed::Address),
+    ..BASE
+};
+
+pub(super) static IP_ADDR_PAIR_REWRITER: Descriptor = Descriptor {
+    class: "IPAddrPairRewriter",
+    summary: "rewrites IP packets' addresses by address pair",
+    build: |args| build(args, Keyed::Pair),
+    ..BASE
+};
+
+/// What a flow is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Keyed {
+    /// All packets from an address.
+    Address,
+    /// All packets from one address to another.
+    Pair,
+}
+
+struct AddressRewriter {
+    keyed: Keyed,
+    admission: Admission,
+    table: MappingTable,
+}
+
+fn build(args: &Args<'_>, keyed: Keyed) -> Result<Box<dyn Element>, ConfigError> {
+    let guarantee = args.or("GUARANTEE", Duration::from_secs(5))?;
+    let timeout = args.or("TIMEOUT", Duration::from_secs(7200))?.max(guarantee);
+    let nanos = u64::try_from(timeout.as_nanos()).unwrap_or(u64::MAX);
+    let timeouts =
+        Timeouts { tcp: nanos, tcp_done: nanos, tcp_nodata: nanos, udp: nanos, udp_streaming: nanos };
+    let admission = Admission::build(args)?;
+    let problems: Vec<String> = admission
+        .patterns()
+        .filter_map(|(input, pattern)| Some(format!("input spec {input}: {}", keyed.accept(pattern).err()?)))
+        .collect();
+    if !problems.is_empty() {
+        return Err(ConfigError(problems));
+    }
+    Ok(Box::new(AddressRewriter { keyed, admission, table: MappingTable::new(timeouts) }))
+}
+
+impl Keyed {
+    fn accept(self, pattern: &Pattern) -> Result<(), String> {
+        let ports = pattern.source_port.is_some() || pattern.destination_port.is_some();
+        if ports || matches!(pattern.variation, Variation::Port { .. }) {
+            return Err(
+                "a pattern here has addresses only: 'SADDR DADDR'; use IPRewriter for ports".to_owned()
+            );
+        }
+        if self == Self::Address && pattern.destination.is_some() {
+            return Err("the destination address must be '-'; use IPAddrPairRewriter".to_owned());
+        }
+        Ok(())
+    }
+
+    fn forward(self, source: u32, destination: u32) -> FlowId {
+        let destination = if self == Self::Pair { destination } else { 0 };
+        // The protocol stands for all: these tables know no other.
+        FlowId { source, destination, source_port: 0, destination_port: 0, protocol: Protocol::Udp }
+    }
+
+    fn find(self, table: &MappingTable, source: u32, destination: u32) -> Option<(SlotId, Way)> {
+        let forward = table.find_forward(&self.forward(source, destination));
+        let reply = self.forward(destination, source).reverse();
+        forward
+            .map(|slot| (slot, Way::Forward))
+            .or_else(|| table.find_reply(&reply).map(|slot| (slot, Way::Reply)))
+    }
+}
+
+impl AddressRewriter {
+    /// Rewrites a packet; answers its output.
+    fn treat(&mut self, input: usize, packet: &mut Packet, now: u64) -> Result<u16, &'static str> {
+        let Some((ip, _)) = Ipv4::parse(packet.network()) else { return Err(NOT_IP) };
+        let (source, destination) = (ip.source.get(), ip.destination.get());
+        let (slot, way) = match self.keyed.find(&self.table, source, destination) {
+            Some(found) => found,
+            None => match self.admission.passes(input) {
+                Some(output) => return Ok(output),
+                None => {
+                    let flow = self.keyed.forward(source, destination);
+                    (self.admission.admit(&mut self.table, input, flow, now)?, Way::Forward)
+                }
+            },
+        };
+        let Some((original, mapping)) = self.table.get(slot) else { return Err(UNKNOWN) };
+        let (to, output) = match way {
+            Way::Forward => (mapping.rewritten, mapping.forward_output),
+            Way::Reply => (original.reverse(), mapping.reply_output),
+        };
+        let (new_source, new_destination) = match (self.keyed, way) {
+            (Keyed::Pair, _) => (to.source, to.destination),
+            (Keyed::Address, Way::Forward) => (to.source, destination),
+            (Keyed::Address, Way::Reply) => (source, to.destination),
+        };
+        rewrite_addresses(packet.network_mut(), new_source, new_destination);
+        if self.keyed == Keyed::Pair || way == Way::Reply {
+            packet.anno_mut().dst_ip = Ipv4Addr::from(new_destination);
+        }
+        if let Some(mapping) = self.table.note(slot) {
+            mapping.last_seen = now;
+        }
+        Ok(output)
+    }
+
+    fn show(&self, now: u64) -> String {
+        let address = |address: u32| Ipv4Addr::from(address);
+        let mut lines = BTreeMap::new();
+        for (flow, mapping) in self.table.iter() {
+            let (to, left) = (&mapping.rewritten, self.table.left(flow, mapping, now) / 1_000_000_000);
+            let (forward, reply) = match self.keyed {
+                Keyed::Address => (
+                    format!("{} => {}", address(flow.source), address(to.source)),
+                    // As Click prints it: a reply flow has no source, and the original no destination.
+                    format!("{} => {}", address(0), address(0)),
+                ),
+                Keyed::Pair => {
+                    let pair = |a, b| format!("({}, {})", address(a), address(b));
+                    let (inside, outside) =
+                        (pair(flow.source, flow.destination), pair(to.source, to.destination));
+                    let back = (pair(to.destination, to.source), pair(flow.destination, flow.source));
+                    (format!("{inside} => {outside}"), format!("{} => {}", back.0, back.1))
+                }
+            };
+            let (f, r) = (mapping.forward_output, mapping.reply_output);
+            let key = (flow.source, flow.destination);
+            lines.insert((key, 0), format!("{forward} [*{f} {r}] i{left}\n"));
+            lines.insert((key, 1), format!("{reply} [{f} *{r}] i{left}\n"));
+        }
+        lines.into_values().collect()
+    }
+}
+
+impl Element for AddressRewriter {
+    fn initialize(&mut self, cx: &mut Cx<'_>) -> Result<(), String> {
+        let keyed = self.keyed;
+        self.admission.initialize(cx, |pattern| keyed.accept(pattern))
+    }
+
+    fn push(&mut self, cx: &mut Cx<'_>, port: usize, batch: &mut Batch) {
+        let now = cx.now().0;
+        self.table.expire(now);
+        for mut packet in batch.drain() {
+            match self.treat(port, &mut packet, now) {
+                Ok(output) => cx.emit(usize::from(output), packet),
+                Err(reason) => cx.drop(reason, packet),
+            }
+        }
+    }
+
+    fn read(&mut self, cx: &mut Cx<'_>, handler: &str, _param: &str) -> Result<String, HandlerError> {
+        let now = cx.now().0;
+        self.table.expire(now);
+        match handler {
+            "table" | "mappings" => Ok(self.show(now)),
+            "table_size" | "nmappings" => Ok((self.table.len() * 2).to_string()),
+            "size" => Ok(self.table.len().to_string()),
+            other => self.admission.read(other),
+        }
+    }
+
+    fn write(&mut self, _cx: &mut Cx<'_>, handler: &str, value: &str) -> Result<(), HandlerError> {
+        self.admission.write(handler, value)
+    }
+
+    fn stateful(&mut self) -> Option<&mut dyn Stateful> {
+        Some(self)
+    }
+}
+
+impl Stateful for AddressRewriter {
+    fn schema(&self) -> Schema {
+        Schema { name: "nat/address-rewriter", version: 1 }
+    }
+
+    fn save(&self, w: &mut Writer) {
+        self.admission.save(w);
+    }
+
+    fn restore(&mut self, r: &mut Reader<'_>) -> Result<(), StateError> {
+        self.admission.restore(r)
+    }
+
+    fn tables(&mut self) -> Vec<&mut dyn Table> {
+        vec![&mut self.table]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{only, tcp, udp, verified};
+    use crate::testing::Bench;
+
+    const INSIDE: [u8; 4] = [10, 0, 0, 5];
+    const OUTSIDE: [u8; 4] = [192, 0, 2, 7];
+
+    fn bench(element: &str) -> Bench {
+        Bench::new(&format!(
+            "in :: TestIn -> MarkIPHeader -> [0]rw :: {element};
+            back :: TestIn -> MarkIPHeader -> [1]rw; rw[0] -> out :: TestOut; rw[1] -> home :: TestOut;"
+        ))
+    }
+
+    fn pass(bench: &mut Bench, (input, output): (&str, &str), packet: &[u8]) -> ([u8; 4], [u8; 4]) {
+        bench.push(input, packet);
+        let (source, destination) = verified(&only(bench.take(output)));
+        (source.0, destination.0)
+    }
+
+    #[test]
+    fn an_internal_host_has_one_public_address_for_all_it_talks_to() {
+        let mut bench = bench("IPAddrRewriter(pattern 203.0.113.1-203.0.113.9# - 0 1, drop)");
+        let public = [203, 0, 113, 1];
+        for packet in [
+            udp((INSIDE, 4000), (OUTSIDE, 53), b"question"),
+            tcp((INSIDE, 4000), ([192, 0, 2, 8], 80), "S", b""),
+        ] {
+            assert_eq!(pass(&mut bench, ("in", "out"), &packet).0, public);
+        }
+        let reply = udp((OUTSIDE, 53), (public, 4000), b"answer");
+        assert_eq!(pass(&mut bench, ("back", "home"), &reply), (OUTSIDE, INSIDE));
+        assert_eq!((bench.read("rw", "size"), bench.read("rw", "table_size")), ("1".into(), "2".into()));
+        assert!(bench.read("rw", "table").starts_with("10.0.0.5 => 203.0.113.1 [*0 1] i7"));
+        bench.push("back", &udp((OUTSIDE, 53), ([203, 0, 113, 2], 4000), b"to nobody"));
+        assert_eq!(bench.drops("rw", "no mapping"), 1);
+    }
+
+    #[test]
+    fn when_all_addresses_are_taken_the_next_host_gets_none() {
+        let mut bench = bench("IPAddrRewriter(pattern 203.0.113.1-203.0.113.2# - 0 1, drop)");
+        for host in 1..=3 {
+            bench.push("in", &udp(([10, 0, 0, host], 1), (OUTSIDE, 2), b""));
+        }
+        assert_eq!((bench.take("out").len(), bench.drops("rw", "no free port")), (2, 1));
+        assert_eq!(bench.read("rw", "mapping_failures"), "1");
+    }
+
+    #[test]
+    fn a_pair_of_addresses_is_mapped_both_ways_and_printed_as_click_does() {
+        let mut bench = bench("IPAddrPairRewriter(pattern 203.0.113.1 198.51.100.1 0 1, drop)");
+        let (public, server) = ([203, 0, 113, 1], [198, 51, 100, 1]);
+        let request = udp((INSIDE, 4000), (OUTSIDE, 53), b"question");
+        assert_eq!(pass(&mut bench, ("in", "out"), &request), (public, server));
+        let reply = udp((server, 53), (public, 4000), b"answer");
+        assert_eq!(pass(&mut bench, ("back", "home"), &reply), (OUTSIDE, INSIDE));
+        let table = bench.read("rw", "mappings");
+        let lines: Vec<_> = table.lines().map(|line| line.rsplit_once(" i").unwrap().0).collect();
+        assert_eq!(
+            lines,
+            [
+                "(10.0.0.5, 192.0.2.7) => (203.0.113.1, 198.51.100.1) [*0 1]",
+                "(198.51.100.1, 203.0.113.1) => (192.0.2.7, 10.0.0.5) [0 *1]"
+            ]
+        );
+    }
+
+    #[test]
+    fn a_later_fragment_follows_its_flow() {
+        let mut bench = bench("IPAddrRewriter(pattern 203.0.113.1 - 0 1, drop)");
+        let mut packet = udp((INSIDE, 4000), (OUTSIDE, 53), b"the middle of a datagram");
+        packet[7] = 10;
+        crate::wire::ipv4::set_checksum(&mut packet);
+        bench.push("in", &packet);
+        let out = only(bench.take("out"));
+        assert_eq!(
+            (&out[12..16], &out[20..]),
+            (&[203, 0, 113, 1][..], &packet[20..]),
+            "the payload is as it was"
+        );
+    }
+
+    #[test]
+    fn patterns_with_ports_or_a_destination_are_refused_with_the_way_out() {
+        let refused = |config: &str| Bench::error(&format!("TestIn -> {config} -> TestOut;"));
+        let ports = refused("IPAddrRewriter(pattern 1.0.0.1 20-30 - - 0 0)");
+        assert!(ports.contains("input spec 0") && ports.contains("use IPRewriter"), "{ports}");
+        let destination = refused("IPAddrRewriter(pattern 1.0.0.1 2.0.0.2 0 0)");
+        assert!(destination.contains("use IPAddrPairRewriter"), "{destination}");
+    }
+}
