@@ -3,6 +3,7 @@
 //! Texts, exit status (0, or 1 on any error) and handler output are those of click(1). This is the one place that reads
 //! the clock for a router that runs alone.
 
+mod control;
 mod elements;
 mod load;
 mod run;

@@ -1,12 +1,14 @@
 //! `run` and `flatten`.
 
 use std::io::Write as _;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anf_click::FlatGraph;
 use clap::Args;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
+use super::control::ControlServer;
 use super::load::{Source, complain};
 use crate::engine::{DeviceId, Env, Router, Time};
 use crate::registry::Registry;
@@ -31,6 +33,12 @@ pub struct RunArgs {
     /// Accepted as in click(1): no warnings are printed.
     #[arg(short = 'w', long = "no-warnings")]
     no_warnings: bool,
+    /// Serve handlers at this TCP port, by the ControlSocket protocol. Any host may connect.
+    #[arg(short = 'p', long = "port", value_name = "PORT")]
+    ports: Vec<u16>,
+    /// Serve handlers at this UNIX socket.
+    #[arg(short = 'u', long = "unix-socket", value_name = "FILE")]
+    sockets: Vec<PathBuf>,
     /// Run in virtual time: whenever nothing is to do, time goes on to the next timer.
     #[arg(long)]
     simtime: bool,
@@ -112,7 +120,13 @@ pub(super) fn main(args: &RunArgs) -> u8 {
     drop(graph);
     let begin = Instant::now();
     if !args.quit {
-        if args.simtime { run_simulated(&mut router, start) } else { run_real(&mut router) }
+        let served = listen(args).map(|mut control| match args.simtime {
+            true => run_simulated(&mut router, start),
+            false => run_real(&mut router, &mut control),
+        });
+        if let Err(message) = served {
+            return fail(&message);
+        }
     }
     if args.time {
         eprintln!("{:.3} seconds", begin.elapsed().as_secs_f64());
@@ -121,6 +135,22 @@ pub(super) fn main(args: &RunArgs) -> u8 {
         status |= print_handler(&mut router, handler, args.handlers.len() > 1);
     }
     status
+}
+
+/// The control sockets that were asked for.
+fn listen(args: &RunArgs) -> Result<ControlServer, String> {
+    let mut control = ControlServer::default();
+    for port in &args.ports {
+        control.listen_tcp(*port).map_err(|error| format!("port {port}: {error}"))?;
+    }
+    for path in &args.sockets {
+        control.listen_unix(path.clone()).map_err(|error| format!("{}: {error}", path.display()))?;
+    }
+    let any = !args.ports.is_empty() || !args.sockets.is_empty();
+    if any && args.simtime {
+        return Err("control sockets need real time; leave out --simtime".to_owned());
+    }
+    Ok(control)
 }
 
 /// Prints a read handler's value: its name first if there are several, as click(1) does.
@@ -160,7 +190,7 @@ fn run_simulated(router: &mut Router, start: Time) {
     }
 }
 
-fn run_real(router: &mut Router) {
+fn run_real(router: &mut Router, control: &mut ControlServer) {
     loop {
         let now = Time::system();
         let mut pass = router.run(now);
@@ -177,15 +207,16 @@ fn run_real(router: &mut Router) {
         } else {
             pass.next_timer.map(|at| at.since(Time::system()))
         };
-        wait_for_devices(router, wait);
+        wait_for_sockets(router, control, wait);
     }
 }
 
-/// Waits until a device is ready or `wait` is over; for ever if that is `None`.
-fn wait_for_devices(router: &mut Router, wait: Option<Duration>) {
+/// Waits until a device or a control socket is ready or `wait` is over; for ever if that is `None`.
+fn wait_for_sockets(router: &mut Router, control: &mut ControlServer, wait: Option<Duration>) {
     let mut ids: Vec<DeviceId> = Vec::new();
     let mut always = false;
     let mut ready = Vec::new();
+    let mut asked = false;
     {
         let mut fds = Vec::new();
         for device in router.devices() {
@@ -199,6 +230,7 @@ fn wait_for_devices(router: &mut Router, wait: Option<Duration>) {
             ids.push(device.id);
             fds.push(PollFd::from_borrowed_fd(fd, flags));
         }
+        fds.extend(control.wanted().map(|(fd, flags)| PollFd::from_borrowed_fd(fd, flags)));
         if fds.is_empty() && wait == Some(Duration::ZERO) {
             return;
         }
@@ -206,7 +238,9 @@ fn wait_for_devices(router: &mut Router, wait: Option<Duration>) {
         let timeout = wait.and_then(|wait| Timespec::try_from(wait).ok());
         // An interrupted wait is a short wait.
         if poll(&mut fds, timeout.as_ref()).is_ok() {
-            for (id, fd) in ids.iter().zip(&fds) {
+            let (devices, sockets) = fds.split_at(ids.len());
+            asked = sockets.iter().any(|fd| !fd.revents().is_empty());
+            for (id, fd) in ids.iter().zip(devices) {
                 let got = fd.revents();
                 let broken = got.intersects(PollFlags::ERR | PollFlags::HUP);
                 ready.push((
@@ -221,5 +255,8 @@ fn wait_for_devices(router: &mut Router, wait: Option<Duration>) {
         if readable || writable {
             router.device_ready(id, readable, writable);
         }
+    }
+    if asked {
+        control.serve(router);
     }
 }

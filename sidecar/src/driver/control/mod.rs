@@ -1,0 +1,197 @@
+//! Handlers of a running router over a socket: `run -p PORT` and `-u SOCKET`, by Click's ControlSocket protocol.
+
+mod protocol;
+
+use std::fs;
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::PathBuf;
+
+use rustix::event::PollFlags;
+
+use self::protocol::{Access, Conversation, Handlers};
+use crate::element::HandlerError;
+use crate::engine::Router;
+
+/// Most clients at once; more wait in the sockets' queues.
+const MAX_CLIENTS: usize = 32;
+/// A client that does not read what it asked for is not read from beyond this.
+const MAX_UNSENT: usize = 4 << 20;
+
+enum Listener {
+    Tcp(TcpListener),
+    Unix(UnixListener, PathBuf),
+}
+
+impl Listener {
+    fn accept(&self) -> io::Result<Box<dyn Stream>> {
+        Ok(match self {
+            Self::Tcp(listener) => Box::new(prepared(listener.accept()?.0, TcpStream::set_nonblocking)?),
+            Self::Unix(listener, _) => Box::new(prepared(listener.accept()?.0, UnixStream::set_nonblocking)?),
+        })
+    }
+
+    fn fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::Tcp(listener) => listener.as_fd(),
+            Self::Unix(listener, _) => listener.as_fd(),
+        }
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        if let Self::Unix(_, path) = self {
+            // It may have been removed by somebody else.
+            let _ = fs::remove_file(path);
+        }
+    }
+}
+
+fn prepared<S>(stream: S, set: impl FnOnce(&S, bool) -> io::Result<()>) -> io::Result<S> {
+    set(&stream, true)?;
+    Ok(stream)
+}
+
+trait Stream: Read + Write + AsFd {}
+impl<S: Read + Write + AsFd> Stream for S {}
+
+struct Client {
+    stream: Box<dyn Stream>,
+    talk: Conversation,
+}
+
+/// The sockets of a run.
+#[derive(Default)]
+pub(super) struct ControlServer {
+    listeners: Vec<Listener>,
+    clients: Vec<Client>,
+}
+
+impl ControlServer {
+    /// Listens at a TCP port.
+    pub(super) fn listen_tcp(&mut self, port: u16) -> io::Result<()> {
+        let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, port))?;
+        listener.set_nonblocking(true)?;
+        self.listeners.push(Listener::Tcp(listener));
+        Ok(())
+    }
+
+    /// Listens at a UNIX socket, in the place of an old one of that name.
+    pub(super) fn listen_unix(&mut self, path: PathBuf) -> io::Result<()> {
+        let bound = UnixListener::bind(&path).or_else(|error| match error.kind() {
+            // Nobody answers there: it is what a run before left behind.
+            ErrorKind::AddrInUse if UnixStream::connect(&path).is_err() => {
+                fs::remove_file(&path)?;
+                UnixListener::bind(&path)
+            }
+            _ => Err(error),
+        });
+        let listener = bound?;
+        listener.set_nonblocking(true)?;
+        self.listeners.push(Listener::Unix(listener, path));
+        Ok(())
+    }
+
+    /// What to wait for.
+    pub(super) fn wanted(&self) -> impl Iterator<Item = (BorrowedFd<'_>, PollFlags)> {
+        let room = self.clients.len() < MAX_CLIENTS;
+        let listeners = self.listeners.iter().filter(move |_| room).map(|at| (at.fd(), PollFlags::IN));
+        let clients = self.clients.iter().map(|client| {
+            let mut flags = PollFlags::empty();
+            flags.set(PollFlags::IN, !client.talk.has_ended() && client.talk.unsent() < MAX_UNSENT);
+            flags.set(PollFlags::OUT, client.talk.unsent() > 0);
+            (client.stream.as_fd(), flags)
+        });
+        listeners.chain(clients)
+    }
+
+    /// Takes what there is and answers it. Never waits.
+    pub(super) fn serve(&mut self, router: &mut Router) {
+        for listener in &self.listeners {
+            while self.clients.len() < MAX_CLIENTS {
+                // A client that is gone again is no client.
+                let Ok(stream) = listener.accept() else { break };
+                self.clients.push(Client { stream, talk: Conversation::new() });
+            }
+        }
+        self.clients.retain_mut(|client| client.turn(router).is_ok());
+    }
+}
+
+impl Client {
+    /// An error ends the connection.
+    fn turn(&mut self, router: &mut Router) -> io::Result<()> {
+        let mut buffer = [0; 4096];
+        while !self.talk.has_ended() && self.talk.unsent() < MAX_UNSENT {
+            match self.stream.read(&mut buffer) {
+                Ok(0) => self.talk.end_of_input(router),
+                Ok(length) => self.talk.receive(&buffer[..length], router),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        self.send()?;
+        if self.talk.has_ended() && self.talk.unsent() == 0 {
+            return Err(ErrorKind::ConnectionAborted.into());
+        }
+        Ok(())
+    }
+
+    fn send(&mut self) -> io::Result<()> {
+        let output = self.talk.output();
+        let mut sent = 0;
+        while sent < output.len() {
+            match self.stream.write(&output[sent..]) {
+                Ok(0) => return Err(ErrorKind::WriteZero.into()),
+                Ok(length) => sent += length,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        output.drain(..sent);
+        Ok(())
+    }
+}
+
+impl Router {
+    /// Element and handler of a path as Click's clients write it: an element may be given by its number from 1 on, and
+    /// no element, or 0, means the router.
+    fn split_path<'a>(&mut self, path: &'a str) -> (String, &'a str) {
+        let (element, handler) = path.rsplit_once('.').unwrap_or(("", path));
+        let number = element.parse::<usize>().ok();
+        let name = match number {
+            Some(0) => String::new(),
+            Some(number) => {
+                let named = self.elements_mut().nth(number - 1).map(|(name, _)| name.to_owned());
+                named.unwrap_or_else(|| element.to_owned())
+            }
+            None => element.to_owned(),
+        };
+        (name, handler)
+    }
+}
+
+impl Handlers for Router {
+    fn access(&mut self, path: &str) -> Result<Access, HandlerError> {
+        let (element, handler) = self.split_path(path);
+        let all = self.read_handler(&element, "handlers")?;
+        let allowed = all.lines().filter_map(|line| line.split_once('\t')).find(|(name, _)| *name == handler);
+        let (_, allowed) = allowed.ok_or_else(|| HandlerError::NoHandler(path.to_owned()))?;
+        Ok(Access { readable: allowed.contains('r'), writable: allowed.contains('w') })
+    }
+
+    fn read(&mut self, path: &str, param: &str) -> Result<String, HandlerError> {
+        let (element, handler) = self.split_path(path);
+        self.read_handler_with(&element, handler, param)
+    }
+
+    fn write(&mut self, path: &str, value: &str) -> Result<(), HandlerError> {
+        let (element, handler) = self.split_path(path);
+        self.write_handler(&element, handler, value)
+    }
+}
