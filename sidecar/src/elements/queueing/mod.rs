@@ -3,6 +3,8 @@
 use crate::element::Descriptor;
 
 mod bucket;
+mod front_drop_queue;
+mod mixed_queue;
 mod prio_sched;
 mod queue;
 mod rated_unqueue;
@@ -14,8 +16,13 @@ mod unqueue;
 pub(super) use bucket::TokenBucket;
 
 pub(super) static GROUP: &[&Descriptor] = &[
+    &front_drop_queue::DESCRIPTOR,
+    &mixed_queue::DESCRIPTOR,
     &prio_sched::DESCRIPTOR,
     &queue::DESCRIPTOR,
+    &queue::FULL_NOTE,
+    &queue::NOTIFIER,
+    &queue::QUICK_NOTE,
     &queue::SIMPLE,
     &rated_unqueue::DESCRIPTOR,
     &rated_unqueue::BANDWIDTH,
@@ -25,3 +32,21 @@ pub(super) static GROUP: &[&Descriptor] = &[
     &shaper::BANDWIDTH,
     &unqueue::DESCRIPTOR,
 ];
+
+/// Gives the state of all elements of one router to those of another of the same text.
+#[cfg(test)]
+pub(crate) fn move_state(from: &mut crate::testing::Bench, to: &mut crate::testing::Bench) {
+    let mut w = crate::state::Writer::new();
+    for (_, element) in from.router.elements_mut() {
+        if let Some(state) = element.stateful() {
+            state.save(&mut w);
+        }
+    }
+    let mut r = crate::state::Reader::new(w.as_bytes());
+    for (_, element) in to.router.elements_mut() {
+        if let Some(state) = element.stateful() {
+            state.restore(&mut r).unwrap();
+        }
+    }
+    assert!(r.is_empty());
+}

@@ -1,7 +1,9 @@
-//! Queue and SimpleQueue: first in, first out, from push to pull; what does not fit is dropped at the tail.
+//! The queues: from push to pull, first in, first out. They differ in whom they tell of changes and in what is dropped
+//! when a packet does not fit; what is dropped leaves by output 1 if that is connected.
 //!
-//! Queue tells sources upstream when it is full and pullers downstream when it is no longer empty; SimpleQueue tells
-//! pullers only.
+//! All tell pullers downstream when they are no longer empty. Queue (FullNoteQueue) and QuickNoteQueue also tell sources
+//! upstream when they are full. Click's classes differ further in how long a puller keeps asking an empty queue; here it
+//! sleeps at once.
 
 use std::collections::VecDeque;
 
@@ -11,85 +13,175 @@ use crate::element::{
 use crate::elements::basic::parse_handler;
 use crate::state::{Reader, Schema, StateError, Stateful, Writer};
 
-const HANDLERS: &[Handler] = &[
-    Handler::read("length", "packets in the queue"),
-    Handler::read("highwater_length", "most packets that were ever in the queue"),
-    Handler::both("capacity", "most packets that fit"),
-    Handler::read("drops", "packets dropped because the queue was full"),
-    Handler::write("reset_counts", "sets drops and highwater_length to 0"),
-    Handler::write("reset", "drops all packets in the queue"),
-];
-
-const ARGS: &[Arg] = &[Arg::optional("CAPACITY", "unsigned", "1000", "most packets that fit")];
-
 const OVERFLOW: &str = "queue full";
+const RESET: &str = "queue reset";
+
+/// What all queues have in common.
+pub(super) const COMMON: Descriptor = Descriptor {
+    ports: "1/1-2",
+    processing: "h/lh",
+    args: &[Arg::optional("CAPACITY", "unsigned", "1000", "most packets that fit")],
+    handlers: &[
+        Handler::read("length", "packets in the queue"),
+        Handler::read("highwater_length", "most packets that were ever in the queue"),
+        Handler::both("capacity", "most packets that fit"),
+        Handler::read("drops", "packets dropped because the queue was full"),
+        Handler::write("reset_counts", "sets drops and highwater_length to 0"),
+        Handler::write("reset", "drops all packets in the queue"),
+    ],
+    drops: &[OVERFLOW, RESET],
+    state: StateKind::Small,
+    ..Descriptor::BASE
+};
 
 pub(super) static DESCRIPTOR: Descriptor = Descriptor {
     class: "Queue",
     summary: "stores packets in a FIFO queue",
-    ports: "1/1",
-    processing: "h/l",
-    args: ARGS,
-    handlers: HANDLERS,
-    drops: &[OVERFLOW],
-    state: StateKind::Small,
-    build: |args| build(args, true),
-    ..Descriptor::BASE
+    build: |args| build(args, Notice::Sources, Victim::Newest),
+    ..COMMON
+};
+
+pub(super) static FULL_NOTE: Descriptor = Descriptor {
+    class: "FullNoteQueue",
+    summary: "stores packets in a FIFO queue; old name of Queue",
+    build: |args| build(args, Notice::Sources, Victim::Newest),
+    ..COMMON
+};
+
+pub(super) static QUICK_NOTE: Descriptor = Descriptor {
+    class: "QuickNoteQueue",
+    summary: "stores packets in a FIFO queue, with notice at once",
+    build: |args| build(args, Notice::Sources, Victim::Newest),
+    ..COMMON
+};
+
+pub(super) static NOTIFIER: Descriptor = Descriptor {
+    class: "NotifierQueue",
+    summary: "stores packets in a FIFO queue, with notice to pullers only",
+    build: |args| build(args, Notice::Pullers, Victim::Newest),
+    ..COMMON
 };
 
 pub(super) static SIMPLE: Descriptor = Descriptor {
     class: "SimpleQueue",
     summary: "stores packets in a FIFO queue, without notice to sources",
-    build: |args| build(args, false),
-    processing: "h/l",
-    args: ARGS,
-    handlers: HANDLERS,
-    drops: &[OVERFLOW],
-    state: StateKind::Small,
-    ..Descriptor::BASE
+    build: |args| build(args, Notice::Pullers, Victim::Newest),
+    ..COMMON
 };
 
-struct Queue {
+/// Who is told of changes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Notice {
+    /// Pullers downstream.
+    Pullers,
+    /// Pullers downstream and sources upstream.
+    Sources,
+}
+
+/// Which packet is dropped when one comes in by input 0 and the queue is full.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Victim {
+    /// The one that comes in.
+    Newest,
+    /// The one that is in longest.
+    Oldest,
+}
+
+/// See the module's head.
+pub(super) struct Queue {
     packets: VecDeque<Packet>,
     capacity: usize,
     highwater: usize,
     drops: u64,
-    tells_sources: bool,
+    notice: Notice,
+    victim: Victim,
 }
 
-fn build(args: &Args<'_>, tells_sources: bool) -> Result<Box<dyn Element>, ConfigError> {
+pub(super) fn build(
+    args: &Args<'_>,
+    notice: Notice,
+    victim: Victim,
+) -> Result<Box<dyn Element>, ConfigError> {
     let capacity = args.or("CAPACITY", 1000_usize)?;
     if capacity == 0 {
         return Err("CAPACITY must be positive".into());
     }
     let packets = VecDeque::with_capacity(capacity.min(1 << 16));
-    Ok(Box::new(Queue { packets, capacity, highwater: 0, drops: 0, tells_sources }))
+    Ok(Box::new(Queue { packets, capacity, highwater: 0, drops: 0, notice, victim }))
 }
 
 impl Queue {
+    /// Packets in the queue.
+    pub(super) fn len(&self) -> usize {
+        self.packets.len()
+    }
+
+    /// Most packets that fit.
+    pub(super) fn capacity(&self) -> usize {
+        self.capacity
+    }
+
+    fn is_full(&self) -> bool {
+        self.packets.len() >= self.capacity
+    }
+
     fn tell(&mut self, cx: &mut Cx<'_>) {
-        if self.tells_sources {
-            cx.set_full(self.packets.len() >= self.capacity);
+        if self.notice == Notice::Sources {
+            cx.set_full(self.is_full());
+        }
+    }
+
+    /// Puts a packet at the end; returns the one that there is no room for.
+    fn append(&mut self, packet: Packet) -> Option<Packet> {
+        if !self.is_full() {
+            self.packets.push_back(packet);
+            return None;
+        }
+        if self.victim == Victim::Newest {
+            return Some(packet);
+        }
+        let oldest = self.packets.pop_front();
+        self.packets.push_back(packet);
+        oldest
+    }
+
+    /// Puts a packet at the head; returns the one at the end, if there was no room.
+    fn prepend(&mut self, packet: Packet) -> Option<Packet> {
+        let last = if self.is_full() { self.packets.pop_back() } else { None };
+        self.packets.push_front(packet);
+        last
+    }
+
+    /// Drops the packets that are too many.
+    fn set_capacity(&mut self, cx: &mut Cx<'_>, capacity: usize) {
+        self.capacity = capacity;
+        while self.packets.len() > capacity {
+            let victim = match self.victim {
+                Victim::Newest => self.packets.pop_back(),
+                Victim::Oldest => self.packets.pop_front(),
+            };
+            let Some(packet) = victim else { return };
+            cx.drop(OVERFLOW, packet);
         }
     }
 }
 
 impl Element for Queue {
-    fn push(&mut self, cx: &mut Cx<'_>, _port: usize, batch: &mut Batch) {
+    /// Input 1, which MixedQueue alone has, puts packets at the head.
+    fn push(&mut self, cx: &mut Cx<'_>, port: usize, batch: &mut Batch) {
         if batch.is_empty() {
             return;
         }
         let was_empty = self.packets.is_empty();
         for packet in batch.drain() {
-            if self.packets.len() < self.capacity {
-                self.packets.push_back(packet);
-            } else {
+            let victim = if port == 0 { self.append(packet) } else { self.prepend(packet) };
+            if let Some(victim) = victim {
                 self.drops += 1;
-                cx.drop(OVERFLOW, packet);
+                cx.emit_or_drop(1, OVERFLOW, victim);
             }
         }
         self.highwater = self.highwater.max(self.packets.len());
-        if self.packets.len() >= self.capacity {
+        if self.is_full() {
             self.tell(cx);
         }
         if was_empty {
@@ -98,7 +190,7 @@ impl Element for Queue {
     }
 
     fn pull(&mut self, cx: &mut Cx<'_>, _port: usize, batch: &mut Batch, max: usize) {
-        let was_full = self.packets.len() >= self.capacity;
+        let was_full = self.is_full();
         let count = max.min(self.packets.len());
         for packet in self.packets.drain(..count) {
             batch.push(packet);
@@ -130,14 +222,17 @@ impl Element for Queue {
                 self.drops = 0;
                 self.highwater = self.packets.len();
             }
-            "reset" => self.packets.clear(),
+            "reset" => {
+                for packet in self.packets.drain(..) {
+                    cx.emit_or_drop(1, RESET, packet);
+                }
+            }
             "capacity" => {
                 let capacity: usize = parse_handler(value)?;
                 if capacity == 0 {
                     return Err(HandlerError::Refused("CAPACITY must be positive".to_owned()));
                 }
-                self.capacity = capacity;
-                self.packets.truncate(capacity);
+                self.set_capacity(cx, capacity);
             }
             other => return Err(HandlerError::NoHandler(other.to_owned())),
         }
@@ -208,21 +303,45 @@ mod tests {
         let mut bench = Bench::new("in :: TestIn -> q :: Queue -> out :: TestPuller;");
         bench.push("in", b"one");
         bench.push("in", b"two");
-        let mut w = crate::state::Writer::new();
-        for (_, element) in bench.router.elements_mut() {
-            if let Some(state) = element.stateful() {
-                state.save(&mut w);
-            }
-        }
         let mut moved = Bench::new("in :: TestIn -> q :: Queue -> out :: TestPuller;");
-        let mut r = crate::state::Reader::new(w.as_bytes());
-        for (_, element) in moved.router.elements_mut() {
-            if let Some(state) = element.stateful() {
-                state.restore(&mut r).unwrap();
-            }
-        }
+        crate::elements::queueing::move_state(&mut bench, &mut moved);
         let got: Vec<_> = moved.pull("out", 9).iter().map(|p| p.data().to_vec()).collect();
         assert_eq!(got, [b"one", b"two"]);
+    }
+
+    #[test]
+    fn what_does_not_fit_leaves_by_output_1_if_that_is_connected() {
+        let text = "in :: TestIn -> q :: NotifierQueue(1) -> out :: TestPuller; q[1] -> over :: TestOut;";
+        let mut bench = Bench::new(text);
+        bench.push("in", b"1");
+        bench.push("in", b"2");
+        assert_eq!(bench.take("over"), [b"2"]);
+        assert_eq!((bench.read("q", "drops"), bench.drops("q", "queue full")), ("1".into(), 0));
+        bench.router.write_handler("q", "reset", "").unwrap();
+        assert_eq!((bench.take("over"), bench.read("q", "length")), (vec![b"1".to_vec()], "0".into()));
+    }
+
+    #[test]
+    fn a_smaller_capacity_drops_the_newest() {
+        let mut bench = Bench::new("in :: TestIn -> q :: QuickNoteQueue -> out :: TestPuller;");
+        for n in 1..=3 {
+            bench.push("in", &[n]);
+        }
+        bench.router.write_handler("q", "capacity", "2").unwrap();
+        assert_eq!(bench.drops("q", "queue full"), 1);
+        let got: Vec<u8> = bench.pull("out", 5).iter().map(|p| p.data()[0]).collect();
+        assert_eq!(got, [1, 2]);
+        assert!(bench.router.write_handler("q", "capacity", "0").is_err());
+    }
+
+    #[test]
+    fn only_some_queues_hold_sources_back() {
+        for (class, drops) in [("FullNoteQueue", "0"), ("QuickNoteQueue", "0"), ("NotifierQueue", "90")] {
+            let text = format!("InfiniteSource(LIMIT 100) -> q :: {class}(10) -> TestPuller;");
+            let mut bench = Bench::new(&text);
+            bench.settle(200);
+            assert_eq!((bench.read("q", "length"), bench.read("q", "drops")), ("10".into(), drops.into()));
+        }
     }
 
     #[test]

@@ -1,0 +1,64 @@
+//! MixedQueue: a queue whose input 0 appends and whose input 1 puts packets at the head.
+
+use super::queue::{COMMON, Notice, Victim, build};
+use crate::element::Descriptor;
+
+pub(super) static DESCRIPTOR: Descriptor = Descriptor {
+    class: "MixedQueue",
+    summary: "stores packets in a FIFO/LIFO queue",
+    ports: "2/1-2",
+    keeps_order: false,
+    build: |args| build(args, Notice::Pullers, Victim::Newest),
+    ..COMMON
+};
+
+#[cfg(test)]
+mod tests {
+    use crate::elements::queueing::move_state;
+    use crate::testing::Bench;
+
+    fn bench(capacity: u32) -> Bench {
+        Bench::new(&format!(
+            "fifo :: TestIn -> q :: MixedQueue({capacity}) -> out :: TestPuller; lifo :: TestIn -> [1]q;"
+        ))
+    }
+
+    fn push(bench: &mut Bench, packets: &[(&str, u8)]) {
+        for (input, letter) in packets {
+            bench.push(input, &[*letter]);
+        }
+    }
+
+    fn pulled(bench: &mut Bench) -> Vec<u8> {
+        bench.pull("out", 9).iter().map(|p| p.data()[0]).collect()
+    }
+
+    #[test]
+    fn the_second_input_puts_packets_at_the_head() {
+        let mut bench = bench(10);
+        push(&mut bench, &[("fifo", b'A'), ("fifo", b'B'), ("lifo", b'C'), ("fifo", b'D'), ("lifo", b'E')]);
+        assert_eq!(pulled(&mut bench), b"ECABD");
+    }
+
+    #[test]
+    fn a_full_queue_refuses_at_its_end_and_makes_room_for_its_head() {
+        let mut bench = bench(2);
+        push(&mut bench, &[("fifo", b'A'), ("fifo", b'B'), ("fifo", b'C'), ("lifo", b'D')]);
+        assert_eq!((bench.read("q", "drops"), bench.drops("q", "queue full")), ("2".into(), 2));
+        assert_eq!(pulled(&mut bench), b"DA");
+    }
+
+    #[test]
+    fn it_moves_with_its_packets() {
+        let (mut from, mut to) = (bench(2), bench(2));
+        push(&mut from, &[("fifo", b'A'), ("lifo", b'B')]);
+        move_state(&mut from, &mut to);
+        assert_eq!(pulled(&mut to), b"BA");
+    }
+
+    #[test]
+    fn no_capacity_at_all_is_refused() {
+        let error = Bench::error("Idle -> q :: MixedQueue(0) -> Discard; Idle -> [1]q;");
+        assert!(error.contains("CAPACITY must be positive"), "{error}");
+    }
+}
