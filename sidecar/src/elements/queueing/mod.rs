@@ -6,11 +6,13 @@ mod bucket;
 mod front_drop_queue;
 mod mixed_queue;
 mod prio_sched;
+mod pull_switch;
 mod queue;
 mod rated_unqueue;
 mod round_robin_sched;
 mod round_robin_switch;
 mod shaper;
+mod stride_sched;
 mod unqueue;
 
 pub(super) use bucket::TokenBucket;
@@ -19,6 +21,7 @@ pub(super) static GROUP: &[&Descriptor] = &[
     &front_drop_queue::DESCRIPTOR,
     &mixed_queue::DESCRIPTOR,
     &prio_sched::DESCRIPTOR,
+    &pull_switch::DESCRIPTOR,
     &queue::DESCRIPTOR,
     &queue::FULL_NOTE,
     &queue::NOTIFIER,
@@ -30,6 +33,7 @@ pub(super) static GROUP: &[&Descriptor] = &[
     &round_robin_switch::DESCRIPTOR,
     &shaper::DESCRIPTOR,
     &shaper::BANDWIDTH,
+    &stride_sched::DESCRIPTOR,
     &unqueue::DESCRIPTOR,
 ];
 
