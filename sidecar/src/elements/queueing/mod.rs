@@ -8,6 +8,7 @@ mod mixed_queue;
 mod prio_sched;
 mod pull_switch;
 mod queue;
+mod rated_splitter;
 mod rated_unqueue;
 mod round_robin_sched;
 mod round_robin_switch;
@@ -27,6 +28,8 @@ pub(super) static GROUP: &[&Descriptor] = &[
     &queue::NOTIFIER,
     &queue::QUICK_NOTE,
     &queue::SIMPLE,
+    &rated_splitter::DESCRIPTOR,
+    &rated_splitter::BANDWIDTH,
     &rated_unqueue::DESCRIPTOR,
     &rated_unqueue::BANDWIDTH,
     &round_robin_sched::DESCRIPTOR,
