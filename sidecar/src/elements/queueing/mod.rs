@@ -3,7 +3,10 @@
 use crate::element::Descriptor;
 
 mod bucket;
+mod ewma;
+mod fixed_point;
 mod front_drop_queue;
+mod meter;
 mod mixed_queue;
 mod prio_sched;
 mod pull_switch;
@@ -17,9 +20,12 @@ mod stride_sched;
 mod unqueue;
 
 pub(super) use bucket::TokenBucket;
+pub(super) use fixed_point::{show_fixed_point, to_fixed_point};
 
 pub(super) static GROUP: &[&Descriptor] = &[
     &front_drop_queue::DESCRIPTOR,
+    &meter::DESCRIPTOR,
+    &meter::BANDWIDTH,
     &mixed_queue::DESCRIPTOR,
     &prio_sched::DESCRIPTOR,
     &pull_switch::DESCRIPTOR,
