@@ -6,6 +6,7 @@ mod bucket;
 mod ewma;
 mod fixed_point;
 mod front_drop_queue;
+mod interval;
 mod meter;
 mod mixed_queue;
 mod prio_sched;
@@ -17,6 +18,8 @@ mod round_robin_sched;
 mod round_robin_switch;
 mod shaper;
 mod stride_sched;
+mod timed_sink;
+mod timed_unqueue;
 mod unqueue;
 
 pub(super) use bucket::TokenBucket;
@@ -43,6 +46,9 @@ pub(super) static GROUP: &[&Descriptor] = &[
     &shaper::DESCRIPTOR,
     &shaper::BANDWIDTH,
     &stride_sched::DESCRIPTOR,
+    &timed_sink::DESCRIPTOR,
+    &timed_unqueue::DESCRIPTOR,
+    &timed_unqueue::BURSTER,
     &unqueue::DESCRIPTOR,
 ];
 

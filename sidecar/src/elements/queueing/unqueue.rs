@@ -4,7 +4,6 @@ use crate::element::{
     Arg, Args, Batch, ConfigError, Cx, Descriptor, Element, Handler, HandlerError, StateKind,
 };
 use crate::elements::basic::parse_handler;
-use crate::packet::BATCH;
 use crate::state::{Reader, Schema, StateError, Stateful, Writer};
 
 pub(super) static DESCRIPTOR: Descriptor = Descriptor {
@@ -58,6 +57,26 @@ impl Unqueue {
     }
 }
 
+/// Pulls from input 0 as long as it gives all that was asked for, up to `max` packets. What `batch` has no room for is
+/// emitted. Returns how many packets there were.
+pub(super) fn pull_up_to(cx: &mut Cx<'_>, batch: &mut Batch, max: usize) -> usize {
+    let mut moved = 0;
+    while moved < max {
+        if batch.is_full() {
+            cx.emit_all(0, batch);
+        }
+        let before = batch.len();
+        let asked = batch.room().min(max - moved);
+        cx.pull(0, batch, asked);
+        let got = batch.len() - before;
+        moved += got;
+        if got < asked {
+            break;
+        }
+    }
+    moved
+}
+
 impl Element for Unqueue {
     fn start(&mut self, cx: &mut Cx<'_>) {
         cx.schedule();
@@ -67,26 +86,13 @@ impl Element for Unqueue {
         if !self.active {
             return false;
         }
-        let mut left = self.allowance();
-        let mut moved = false;
-        while left > 0 {
-            cx.pull(0, batch, left);
-            let count = batch.len();
-            self.count += count as u64;
-            moved |= count > 0;
-            left -= count.min(left);
-            if count == 0 {
-                return moved; // Asleep until the queue upstream wakes it.
-            }
-            if left == 0 || count < BATCH {
-                break;
-            }
-            cx.emit_all(0, batch);
-        }
-        if moved {
+        let moved = pull_up_to(cx, batch, self.allowance());
+        self.count += moved as u64;
+        // With nothing moved, the queue upstream wakes this task.
+        if moved > 0 {
             cx.schedule();
         }
-        moved
+        moved > 0
     }
 
     fn read(&mut self, _cx: &mut Cx<'_>, handler: &str, _param: &str) -> Result<String, HandlerError> {

@@ -1,0 +1,30 @@
+//! Time spans as Click's handlers show them: `500ms`, `20us`, `1.500000s`.
+
+use std::time::Duration;
+
+/// The shortest time between two runs of a timed element: less would let it take all the time.
+pub(super) const SHORTEST: Duration = Duration::from_micros(1);
+
+/// A span below a second in the largest unit that needs no fraction, a longer one in seconds.
+pub(super) fn show_interval(span: Duration) -> String {
+    let (seconds, nanos) = (span.as_secs(), span.subsec_nanos());
+    match (seconds, nanos) {
+        (0, nanos) if nanos % 1_000_000 == 0 => format!("{}ms", nanos / 1_000_000),
+        (0, nanos) if nanos % 1000 == 0 => format!("{}us", nanos / 1000),
+        (0, nanos) => format!("{nanos}ns"),
+        (_, nanos) if nanos % 1000 == 0 => format!("{seconds}.{:06}s", nanos / 1000),
+        _ => format!("{seconds}.{nanos:09}s"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spans_are_shown_in_the_unit_that_fits() {
+        let shown = [500_000_000, 20_000, 7, 1_500_000_000, 2_000_000_001].map(Duration::from_nanos);
+        let shown = shown.map(show_interval);
+        assert_eq!(shown, ["500ms", "20us", "7ns", "1.500000s", "2.000000001s"]);
+    }
+}

@@ -1,0 +1,81 @@
+//! TimedSink: pulls a packet every so often and discards it.
+
+use std::time::Duration;
+
+use super::interval::{SHORTEST, show_interval};
+use crate::element::{Arg, Args, Batch, ConfigError, Cx, Descriptor, Element, Handler, HandlerError};
+use crate::elements::basic::parse_handler;
+
+pub(super) static DESCRIPTOR: Descriptor = Descriptor {
+    class: "TimedSink",
+    summary: "periodically pulls and drops a packet",
+    ports: "1/0",
+    processing: "l/l",
+    args: &[Arg::optional("INTERVAL", "time", "500ms", "time between packets")],
+    handlers: &[Handler::both("interval", "time between packets")],
+    build,
+    ..Descriptor::BASE
+};
+
+struct TimedSink {
+    interval: Duration,
+}
+
+fn build(args: &Args<'_>) -> Result<Box<dyn Element>, ConfigError> {
+    let interval = args.or("INTERVAL", Duration::from_millis(500))?.max(SHORTEST);
+    Ok(Box::new(TimedSink { interval }))
+}
+
+impl Element for TimedSink {
+    fn start(&mut self, cx: &mut Cx<'_>) {
+        cx.set_timer(cx.now() + self.interval);
+    }
+
+    fn timer(&mut self, cx: &mut Cx<'_>, batch: &mut Batch) {
+        cx.pull(0, batch, 1);
+        batch.clear();
+        cx.set_timer(cx.now() + self.interval);
+    }
+
+    fn read(&mut self, _cx: &mut Cx<'_>, handler: &str, _param: &str) -> Result<String, HandlerError> {
+        match handler {
+            "interval" => Ok(show_interval(self.interval)),
+            other => Err(HandlerError::NoHandler(other.to_owned())),
+        }
+    }
+
+    fn write(&mut self, _cx: &mut Cx<'_>, handler: &str, value: &str) -> Result<(), HandlerError> {
+        if handler != "interval" {
+            return Err(HandlerError::NoHandler(handler.to_owned()));
+        }
+        let interval: Duration = parse_handler(value)?;
+        if interval.is_zero() {
+            return Err(HandlerError::Refused("bad interval".to_owned()));
+        }
+        self.interval = interval.max(SHORTEST);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use crate::testing::Bench;
+
+    #[test]
+    fn a_packet_is_pulled_every_interval() {
+        let mut bench = Bench::new("InfiniteSource -> c :: Counter -> s :: TimedSink(100ms);");
+        bench.advance(Duration::from_millis(550));
+        assert_eq!((bench.read("c", "count"), bench.read("s", "interval")), ("5".into(), "100ms".into()));
+        bench.router.write_handler("s", "interval", "1").unwrap();
+        assert_eq!(bench.read("s", "interval"), "1.000000s");
+        assert!(bench.router.write_handler("s", "interval", "0").is_err());
+    }
+
+    #[test]
+    fn an_interval_that_is_no_time_is_refused() {
+        let error = Bench::error("Idle -> TimedSink(often);");
+        assert!(error.contains("INTERVAL: expected time in seconds, got 'often'"), "{error}");
+    }
+}

@@ -1,0 +1,109 @@
+//! TimedUnqueue and Burster: pull some packets every so often and push them on.
+//!
+//! While there is nothing to pull they sleep, and what comes after that is pushed on at once.
+
+use std::time::Duration;
+
+use super::interval::SHORTEST;
+use super::unqueue::pull_up_to;
+use crate::element::{Arg, Args, Batch, ConfigError, Cx, Descriptor, Element, Time};
+
+const INTERVAL: Arg = Arg::required("INTERVAL", "time", "time between bursts");
+
+pub(super) static DESCRIPTOR: Descriptor = Descriptor {
+    class: "TimedUnqueue",
+    summary: "pull-to-push converter, some packets every so often",
+    processing: "l/h",
+    args: &[INTERVAL, Arg::optional("BURST", "unsigned", "1", "most packets moved at once")],
+    build: |args| build(args, 1),
+    ..Descriptor::BASE
+};
+
+pub(super) static BURSTER: Descriptor = Descriptor {
+    class: "Burster",
+    summary: "pull-to-push converter in bursts",
+    processing: "l/h",
+    args: &[INTERVAL, Arg::optional("BURST", "unsigned", "8", "most packets moved at once")],
+    build: |args| build(args, 8),
+    ..Descriptor::BASE
+};
+
+struct TimedUnqueue {
+    interval: Duration,
+    burst: usize,
+    /// When the last burst was due; `None` after a sleep.
+    due: Option<Time>,
+}
+
+fn build(args: &Args<'_>, burst: usize) -> Result<Box<dyn Element>, ConfigError> {
+    let burst = args.or("BURST", burst)?;
+    if burst == 0 {
+        return Err("bad BURST".into());
+    }
+    Ok(Box::new(TimedUnqueue {
+        interval: args.need::<Duration>("INTERVAL")?.max(SHORTEST),
+        burst,
+        due: None,
+    }))
+}
+
+impl Element for TimedUnqueue {
+    fn start(&mut self, cx: &mut Cx<'_>) {
+        cx.schedule();
+    }
+
+    fn task(&mut self, cx: &mut Cx<'_>, batch: &mut Batch) -> bool {
+        if cx.timer().is_some() {
+            return false; // Woken by a queue, but it is not yet time.
+        }
+        if pull_up_to(cx, batch, self.burst) == 0 {
+            self.due = None;
+            return false; // The queue upstream wakes this task.
+        }
+        // Counted from when it was due, so that the average holds, unless that is long past.
+        let due = self.due.map_or(cx.now(), |due| (due + self.interval).max(cx.now() - self.interval));
+        self.due = Some(due);
+        cx.set_timer(due + self.interval);
+        true
+    }
+
+    fn timer(&mut self, cx: &mut Cx<'_>, batch: &mut Batch) {
+        self.task(cx, batch);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use crate::testing::Bench;
+
+    #[test]
+    fn a_burst_is_moved_every_interval() {
+        let mut bench =
+            Bench::new("InfiniteSource(BURST 50) -> Queue(50) -> Burster(10ms) -> out :: TestOut;");
+        bench.advance(Duration::from_millis(95));
+        assert_eq!(bench.take("out").len(), 80);
+    }
+
+    #[test]
+    fn after_a_sleep_the_next_packet_goes_at_once() {
+        let mut bench = Bench::new("in :: TestIn -> Queue -> TimedUnqueue(10ms, 2) -> out :: TestOut;");
+        bench.advance(Duration::from_millis(33));
+        for _ in 0..3 {
+            bench.push("in", b"x");
+        }
+        bench.settle(5);
+        assert_eq!(bench.take("out").len(), 2);
+        bench.advance(Duration::from_millis(9));
+        assert_eq!(bench.take("out").len(), 0);
+        bench.advance(Duration::from_millis(1));
+        assert_eq!(bench.take("out").len(), 1);
+    }
+
+    #[test]
+    fn an_empty_burst_is_refused() {
+        assert!(Bench::error("Idle -> Burster(1, 0) -> Discard;").contains("bad BURST"));
+        assert!(Bench::error("Idle -> Burster -> Discard;").contains("too few arguments; need 'INTERVAL'"));
+    }
+}
