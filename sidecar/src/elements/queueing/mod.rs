@@ -3,6 +3,9 @@
 use crate::element::Descriptor;
 
 mod bucket;
+mod delay;
+mod delay_shaper;
+mod delay_unqueue;
 mod ewma;
 mod fixed_point;
 mod front_drop_queue;
@@ -26,6 +29,8 @@ pub(super) use bucket::TokenBucket;
 pub(super) use fixed_point::{show_fixed_point, to_fixed_point};
 
 pub(super) static GROUP: &[&Descriptor] = &[
+    &delay_shaper::DESCRIPTOR,
+    &delay_unqueue::DESCRIPTOR,
     &front_drop_queue::DESCRIPTOR,
     &meter::DESCRIPTOR,
     &meter::BANDWIDTH,
