@@ -10,6 +10,7 @@ mod ewma;
 mod fixed_point;
 mod front_drop_queue;
 mod interval;
+mod link_unqueue;
 mod meter;
 mod mixed_queue;
 mod prio_sched;
@@ -32,6 +33,7 @@ pub(super) static GROUP: &[&Descriptor] = &[
     &delay_shaper::DESCRIPTOR,
     &delay_unqueue::DESCRIPTOR,
     &front_drop_queue::DESCRIPTOR,
+    &link_unqueue::DESCRIPTOR,
     &meter::DESCRIPTOR,
     &meter::BANDWIDTH,
     &mixed_queue::DESCRIPTOR,
