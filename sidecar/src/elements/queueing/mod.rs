@@ -18,6 +18,7 @@ mod pull_switch;
 mod queue;
 mod rated_splitter;
 mod rated_unqueue;
+mod red;
 mod round_robin_sched;
 mod round_robin_switch;
 mod shaper;
@@ -48,6 +49,7 @@ pub(super) static GROUP: &[&Descriptor] = &[
     &rated_splitter::BANDWIDTH,
     &rated_unqueue::DESCRIPTOR,
     &rated_unqueue::BANDWIDTH,
+    &red::DESCRIPTOR,
     &round_robin_sched::DESCRIPTOR,
     &round_robin_switch::DESCRIPTOR,
     &shaper::DESCRIPTOR,
