@@ -17,6 +17,8 @@ pub(super) static GROUP: &[&Descriptor] = &[
     &discard::DESCRIPTOR,
     &idle::DESCRIPTOR,
     &null::DESCRIPTOR,
+    &null::PULL,
+    &null::PUSH,
     &print::DESCRIPTOR,
     &pull_tee::DESCRIPTOR,
     &switch::DESCRIPTOR,
