@@ -3,6 +3,7 @@
 use crate::config::Value;
 use crate::element::{Descriptor, HandlerError};
 
+mod bypass;
 mod counter;
 mod discard;
 mod idle;
@@ -13,6 +14,7 @@ mod switch;
 mod tee;
 
 pub(super) static GROUP: &[&Descriptor] = &[
+    &bypass::DESCRIPTOR,
     &counter::DESCRIPTOR,
     &discard::DESCRIPTOR,
     &idle::DESCRIPTOR,
