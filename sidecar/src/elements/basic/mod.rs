@@ -10,6 +10,7 @@ mod idle;
 mod null;
 mod print;
 mod pull_tee;
+mod random_sample;
 mod switch;
 mod tee;
 
@@ -23,6 +24,7 @@ pub(super) static GROUP: &[&Descriptor] = &[
     &null::PUSH,
     &print::DESCRIPTOR,
     &pull_tee::DESCRIPTOR,
+    &random_sample::DESCRIPTOR,
     &switch::DESCRIPTOR,
     &tee::DESCRIPTOR,
 ];
