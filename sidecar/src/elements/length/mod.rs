@@ -3,9 +3,17 @@
 use crate::element::Descriptor;
 
 mod pad;
+mod resize;
 mod strip;
+mod strip_to_network_header;
 mod truncate;
 mod unstrip;
 
-pub(super) static GROUP: &[&Descriptor] =
-    &[&pad::DESCRIPTOR, &strip::DESCRIPTOR, &truncate::DESCRIPTOR, &unstrip::DESCRIPTOR];
+pub(super) static GROUP: &[&Descriptor] = &[
+    &pad::DESCRIPTOR,
+    &strip::DESCRIPTOR,
+    &truncate::DESCRIPTOR,
+    &unstrip::DESCRIPTOR,
+    &resize::DESCRIPTOR,
+    &strip_to_network_header::DESCRIPTOR,
+];
