@@ -60,7 +60,7 @@ test-cluster: $(STAMP) ## the demo with fewer moves, and every fault, on the clu
 
 test-lab: $(STAMP) ## handovers with processes killed, frozen and cut off, in network namespaces
 	e2e/install-deps.sh
-	cargo test -p anf-e2e --test lab -- --ignored --test-threads=1
+	cargo test --workspace --test lab -- --ignored --test-threads=1
 
 ## Parts
 

@@ -10,7 +10,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::control::ControlServer;
 use super::load::{Source, complain};
-use crate::engine::{DeviceId, Env, Router, Time};
+use crate::engine::{ControlEndpoint, ControlPlace, DeviceId, Env, Router, Time};
 use crate::registry::Registry;
 
 /// Options of `run`.
@@ -120,7 +120,7 @@ pub(super) fn main(args: &RunArgs) -> u8 {
     drop(graph);
     let begin = Instant::now();
     if !args.quit {
-        let served = listen(args).map(|mut control| match args.simtime {
+        let served = listen(args, &mut router).map(|mut control| match args.simtime {
             true => run_simulated(&mut router, start),
             false => run_real(&mut router, &mut control),
         });
@@ -137,19 +137,17 @@ pub(super) fn main(args: &RunArgs) -> u8 {
     status
 }
 
-/// The control sockets that were asked for.
-fn listen(args: &RunArgs) -> Result<ControlServer, String> {
-    let mut control = ControlServer::default();
-    for port in &args.ports {
-        control.listen_tcp(*port).map_err(|error| format!("port {port}: {error}"))?;
-    }
-    for path in &args.sockets {
-        control.listen_unix(path.clone()).map_err(|error| format!("{}: {error}", path.display()))?;
-    }
-    let any = !args.ports.is_empty() || !args.sockets.is_empty();
-    if any && args.simtime {
+/// The control sockets that options and elements ask for.
+fn listen(args: &RunArgs, router: &mut Router) -> Result<ControlServer, String> {
+    let tcp = |port: &u16| ControlPlace::Tcp { port: *port, next_free: false, localhost: false };
+    let places = args.ports.iter().map(tcp).chain(args.sockets.iter().cloned().map(ControlPlace::Unix));
+    let asked = places.map(|place| ControlEndpoint { place, read_only: false });
+    let endpoints: Vec<ControlEndpoint> = asked.chain(router.take_control_endpoints()).collect();
+    if args.simtime && !endpoints.is_empty() {
         return Err("control sockets need real time; leave out --simtime".to_owned());
     }
+    let mut control = ControlServer::default();
+    endpoints.iter().try_for_each(|endpoint| control.listen(endpoint))?;
     Ok(control)
 }
 

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, VecDeque};
 
 use super::Time;
-use super::env::DeviceSlot;
+use super::env::{ControlEndpoint, DeviceSlot};
 use super::timers::Timers;
 use super::wiring::Wiring;
 use crate::element::Descriptor;
@@ -57,6 +57,7 @@ pub(crate) struct Core {
     pub(crate) devices: Vec<DeviceSlot>,
     pub(crate) device_names: HashMap<String, usize>,
     pub(crate) opener: Option<Opener>,
+    pub(crate) control: Vec<ControlEndpoint>,
     /// Stop requests since the last look.
     pub(crate) stops: u32,
     /// The driver script has ended.

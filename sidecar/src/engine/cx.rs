@@ -3,7 +3,7 @@
 use std::any::Any;
 
 use super::core::{Core, Emission};
-use super::env::{DeviceId, DeviceSlot};
+use super::env::{ControlEndpoint, DeviceId, DeviceSlot};
 use super::wiring::Edge;
 use super::{ElementId, Time};
 use crate::device::{Device, DeviceRequest, Direction};
@@ -369,6 +369,11 @@ impl Cx<'_> {
             Some((_, returned)) => *returned += count,
             None => self.core.link_returns.push((edge, count)),
         }
+    }
+
+    /// Asks whoever runs the router to serve its handlers there. For `initialize`.
+    pub fn listen(&mut self, endpoint: ControlEndpoint) {
+        self.core.control.push(endpoint);
     }
 
     /// Whether the router is only looked at: an element then opens no file.

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::io;
+use std::path::PathBuf;
 
 use super::Time;
 use crate::device::{Device, DeviceRequest};
@@ -33,6 +34,31 @@ impl fmt::Debug for Env {
         let names: Vec<_> = self.devices.keys().collect();
         f.debug_struct("Env").field("devices", &names).field("simulated", &self.simulated).finish()
     }
+}
+
+/// Where a ControlSocket listens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ControlPlace {
+    /// A TCP port.
+    Tcp {
+        /// The port.
+        port: u16,
+        /// Take one of the next ports if it is taken.
+        next_free: bool,
+        /// Only this machine may connect.
+        localhost: bool,
+    },
+    /// A UNIX socket.
+    Unix(PathBuf),
+}
+
+/// What a ControlSocket asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ControlEndpoint {
+    /// Where it listens.
+    pub place: ControlPlace,
+    /// No write handler may be called.
+    pub read_only: bool,
 }
 
 /// A device of a router, see [`Router::devices`](super::Router::devices).

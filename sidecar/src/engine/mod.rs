@@ -15,6 +15,6 @@ mod timers;
 mod wiring;
 
 pub use cx::{Cx, NO_PORT};
-pub use env::{DeviceId, Env, Opener};
+pub use env::{ControlEndpoint, ControlPlace, DeviceId, Env, Opener};
 pub use router::{ElementId, Pass, Router};
 pub use time::Time;

@@ -6,7 +6,7 @@
 use super::Time;
 use super::core::{Core, Emission};
 use super::cx::{Cx, Slot};
-use super::env::DeviceId;
+use super::env::{ControlEndpoint, DeviceId};
 use super::wiring::Edge;
 use crate::device::Device;
 use crate::element::{Descriptor, Element, HandlerError};
@@ -245,6 +245,11 @@ impl Router {
         for element in wake {
             self.core.schedule(element);
         }
+    }
+
+    /// What ControlSockets ask for, once.
+    pub fn take_control_endpoints(&mut self) -> Vec<ControlEndpoint> {
+        std::mem::take(&mut self.core.control)
     }
 
     /// Reads `element.handler`.

@@ -1,4 +1,5 @@
-//! Handlers of a running router over a socket: `run -p PORT` and `-u SOCKET`, by Click's ControlSocket protocol.
+//! Handlers of a running router over a socket: `run -p PORT`, `-u SOCKET` and the element ControlSocket, by Click's
+//! protocol.
 
 mod protocol;
 
@@ -7,25 +8,32 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use rustix::event::PollFlags;
 
 use self::protocol::{Access, Conversation, Handlers};
 use crate::element::HandlerError;
-use crate::engine::Router;
+use crate::engine::{ControlEndpoint, ControlPlace, Router};
 
 /// Most clients at once; more wait in the sockets' queues.
 const MAX_CLIENTS: usize = 32;
 /// A client that does not read what it asked for is not read from beyond this.
 const MAX_UNSENT: usize = 4 << 20;
+/// How many ports more a `PORT+` tries.
+const NEXT_FREE: u16 = 11;
 
-enum Listener {
+struct Listener {
+    socket: Socket,
+    read_only: bool,
+}
+
+enum Socket {
     Tcp(TcpListener),
     Unix(UnixListener, PathBuf),
 }
 
-impl Listener {
+impl Socket {
     fn accept(&self) -> io::Result<Box<dyn Stream>> {
         Ok(match self {
             Self::Tcp(listener) => Box::new(prepared(listener.accept()?.0, TcpStream::set_nonblocking)?),
@@ -41,7 +49,7 @@ impl Listener {
     }
 }
 
-impl Drop for Listener {
+impl Drop for Socket {
     fn drop(&mut self) {
         if let Self::Unix(_, path) = self {
             // It may have been removed by somebody else.
@@ -71,34 +79,24 @@ pub(super) struct ControlServer {
 }
 
 impl ControlServer {
-    /// Listens at a TCP port.
-    pub(super) fn listen_tcp(&mut self, port: u16) -> io::Result<()> {
-        let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, port))?;
-        listener.set_nonblocking(true)?;
-        self.listeners.push(Listener::Tcp(listener));
-        Ok(())
-    }
-
-    /// Listens at a UNIX socket, in the place of an old one of that name.
-    pub(super) fn listen_unix(&mut self, path: PathBuf) -> io::Result<()> {
-        let bound = UnixListener::bind(&path).or_else(|error| match error.kind() {
-            // Nobody answers there: it is what a run before left behind.
-            ErrorKind::AddrInUse if UnixStream::connect(&path).is_err() => {
-                fs::remove_file(&path)?;
-                UnixListener::bind(&path)
+    /// Listens; an error names the place.
+    pub(super) fn listen(&mut self, endpoint: &ControlEndpoint) -> Result<(), String> {
+        let opened = match &endpoint.place {
+            ControlPlace::Tcp { port, next_free, localhost } => {
+                open_tcp(*port, *next_free, *localhost).map_err(|error| format!("port {port}: {error}"))
             }
-            _ => Err(error),
-        });
-        let listener = bound?;
-        listener.set_nonblocking(true)?;
-        self.listeners.push(Listener::Unix(listener, path));
+            ControlPlace::Unix(path) => {
+                open_unix(path).map_err(|error| format!("{}: {error}", path.display()))
+            }
+        };
+        self.listeners.push(Listener { socket: opened?, read_only: endpoint.read_only });
         Ok(())
     }
 
     /// What to wait for.
     pub(super) fn wanted(&self) -> impl Iterator<Item = (BorrowedFd<'_>, PollFlags)> {
         let room = self.clients.len() < MAX_CLIENTS;
-        let listeners = self.listeners.iter().filter(move |_| room).map(|at| (at.fd(), PollFlags::IN));
+        let listeners = self.listeners.iter().filter(move |_| room).map(|at| (at.socket.fd(), PollFlags::IN));
         let clients = self.clients.iter().map(|client| {
             let mut flags = PollFlags::empty();
             flags.set(PollFlags::IN, !client.talk.has_ended() && client.talk.unsent() < MAX_UNSENT);
@@ -113,12 +111,41 @@ impl ControlServer {
         for listener in &self.listeners {
             while self.clients.len() < MAX_CLIENTS {
                 // A client that is gone again is no client.
-                let Ok(stream) = listener.accept() else { break };
-                self.clients.push(Client { stream, talk: Conversation::new() });
+                let Ok(stream) = listener.socket.accept() else { break };
+                self.clients.push(Client { stream, talk: Conversation::new(listener.read_only) });
             }
         }
         self.clients.retain_mut(|client| client.turn(router).is_ok());
     }
+}
+
+fn open_tcp(port: u16, next_free: bool, localhost: bool) -> io::Result<Socket> {
+    let address = if localhost { Ipv4Addr::LOCALHOST } else { Ipv4Addr::UNSPECIFIED };
+    let last = if next_free { port.saturating_add(NEXT_FREE) } else { port };
+    let mut ports = port..=last;
+    let listener = loop {
+        match TcpListener::bind((address, ports.next().unwrap_or(last))) {
+            Err(error) if error.kind() == ErrorKind::AddrInUse && !ports.is_empty() => {}
+            bound => break bound?,
+        }
+    };
+    listener.set_nonblocking(true)?;
+    Ok(Socket::Tcp(listener))
+}
+
+/// A UNIX socket, in the place of an old one of that name.
+fn open_unix(path: &Path) -> io::Result<Socket> {
+    let bound = UnixListener::bind(path).or_else(|error| match error.kind() {
+        // Nobody answers there: it is what a run before left behind.
+        ErrorKind::AddrInUse if UnixStream::connect(path).is_err() => {
+            fs::remove_file(path)?;
+            UnixListener::bind(path)
+        }
+        _ => Err(error),
+    });
+    let listener = bound?;
+    listener.set_nonblocking(true)?;
+    Ok(Socket::Unix(listener, path.to_owned()))
 }
 
 impl Client {

@@ -72,13 +72,15 @@ pub(super) struct Conversation {
     output: Vec<u8>,
     /// The last line ended with a carriage return; a line feed that comes next belongs to it.
     after_return: bool,
+    read_only: bool,
     ended: bool,
 }
 
 impl Conversation {
     /// Begins with the greeting.
-    pub(super) fn new() -> Self {
-        Self { input: Vec::new(), output: GREETING.to_vec(), after_return: false, ended: false }
+    pub(super) fn new(read_only: bool) -> Self {
+        let output = GREETING.to_vec();
+        Self { input: Vec::new(), output, after_return: false, read_only, ended: false }
     }
 
     /// What is to be sent; the sender takes away what it has sent.
@@ -242,7 +244,9 @@ impl Conversation {
             true => (access.writable, "Write", "writable"),
             false => (access.readable, "Read", "readable"),
         };
-        if allowed {
+        if write && allowed && self.read_only {
+            self.say(PERMISSION, &format!("Permission denied for '{handler}'"));
+        } else if allowed {
             self.say(OK, &format!("{kind} handler '{handler}' OK"));
         } else {
             self.say(NO_HANDLER, &format!("Handler '{handler}' not {able}"));
@@ -270,6 +274,9 @@ impl Conversation {
         let Some(access) = self.find(handler, handlers) else { return };
         if !access.writable {
             return self.say(PERMISSION, &format!("Handler '{handler}' read-only"));
+        }
+        if self.read_only {
+            return self.say(PERMISSION, &format!("Permission denied for '{handler}'"));
         }
         match handlers.write(handler, value) {
             Ok(()) => self.say(OK, &format!("Write handler '{handler}' OK")),
@@ -358,7 +365,7 @@ mod tests {
     }
 
     fn talk(pieces: &[&str]) -> String {
-        let (mut client, mut queue) = (Conversation::new(), Queue::default());
+        let (mut client, mut queue) = (Conversation::new(false), Queue::default());
         pieces.iter().for_each(|piece| client.receive(piece.as_bytes(), &mut queue));
         client.end_of_input(&mut queue);
         let text = String::from_utf8(std::mem::take(client.output())).unwrap();
@@ -416,8 +423,17 @@ mod tests {
     }
 
     #[test]
+    fn who_may_only_read_writes_nothing() {
+        let (mut client, mut queue) = (Conversation::new(true), Queue::default());
+        client.receive(b"WRITE q.capacity 1\nCHECKWRITE q.capacity\n", &mut queue);
+        let text = String::from_utf8_lossy(client.output()).into_owned();
+        assert_eq!(text.matches("530 Permission denied for 'q.capacity'").count(), 2, "{text}");
+        assert_eq!(queue.capacity, "");
+    }
+
+    #[test]
     fn a_client_without_line_ends_is_let_go() {
-        let (mut client, mut queue) = (Conversation::new(), Queue::default());
+        let (mut client, mut queue) = (Conversation::new(false), Queue::default());
         for _ in 0..1000 {
             client.receive(&[b'x'; 1000], &mut queue);
             assert!(client.input.len() <= MAX_LINE + 1000);
@@ -436,7 +452,7 @@ mod tests {
         ) {
             let bytes = bytes.concat();
             let said = |pieces: &[&[u8]]| {
-                let (mut client, mut queue) = (Conversation::new(), Queue::default());
+                let (mut client, mut queue) = (Conversation::new(false), Queue::default());
                 pieces.iter().for_each(|piece| client.receive(piece, &mut queue));
                 client.end_of_input(&mut queue);
                 std::mem::take(client.output())

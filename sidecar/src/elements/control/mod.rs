@@ -1,4 +1,4 @@
-//! Elements that no packet passes: names for addresses and ports, scripts, messages.
+//! Elements that no packet passes: names for addresses and ports, scripts, messages, control sockets.
 
 use anf_click::{Diagnostic, FlatGraph};
 
@@ -6,12 +6,14 @@ use crate::config::Names;
 use crate::element::Descriptor;
 
 mod address_info;
+mod control_socket;
 mod message;
 mod port_info;
 mod script;
 
 pub(super) static GROUP: &[&Descriptor] = &[
     &address_info::DESCRIPTOR,
+    &control_socket::DESCRIPTOR,
     &message::DESCRIPTOR,
     &message::ERROR,
     &port_info::DESCRIPTOR,
