@@ -22,7 +22,7 @@ pub struct Env {
     pub simulated: bool,
     /// Whether nothing outside is touched: no file and no device is opened. Such a router can be initialised, to find
     /// what is wrong with it, and cannot be run.
-    pub(crate) dry: bool,
+    pub dry: bool,
     /// The time at which the router starts.
     pub now: Time,
     /// Seed of the random numbers that elements use.
