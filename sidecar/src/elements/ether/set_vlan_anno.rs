@@ -1,0 +1,69 @@
+//! SetVLANAnno: sets the VLAN annotation.
+
+use super::vlan::{ID_HANDLER, PCP_HANDLER, TCI_HANDLER, Tag};
+use crate::element::{Annotations, Arg, Args, Batch, ConfigError, Cx, Descriptor, Element, HandlerError};
+
+pub(super) static DESCRIPTOR: Descriptor = Descriptor {
+    class: "SetVLANAnno",
+    summary: "sets VLAN annotation",
+    args: &[
+        Arg::optional("VLAN_TCI", "0-65535", "", "identifier and priority in one"),
+        Arg::optional("VLAN_PCP", "0-7", "0", "priority code point"),
+        Arg::keyword("VLAN_ID", "0-4095", "0", "VLAN identifier, where VLAN_TCI is not given"),
+    ],
+    writes: Annotations::VLAN,
+    handlers: &[TCI_HANDLER, ID_HANDLER, PCP_HANDLER],
+    build,
+    ..Descriptor::BASE
+};
+
+struct SetVlanAnno(Tag);
+
+fn build(args: &Args<'_>) -> Result<Box<dyn Element>, ConfigError> {
+    Ok(Box::new(SetVlanAnno(Tag::fixed(args)?)))
+}
+
+impl Element for SetVlanAnno {
+    #[inline]
+    fn push(&mut self, _cx: &mut Cx<'_>, _port: usize, batch: &mut Batch) {
+        for packet in batch.iter_mut() {
+            packet.anno_mut().vlan_tci = self.0.tci();
+        }
+    }
+
+    fn read(&mut self, _cx: &mut Cx<'_>, handler: &str, _param: &str) -> Result<String, HandlerError> {
+        self.0.read(handler)
+    }
+
+    fn write(&mut self, _cx: &mut Cx<'_>, handler: &str, value: &str) -> Result<(), HandlerError> {
+        self.0.write(handler, value)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::Bench;
+
+    #[test]
+    fn identifier_and_priority_are_set_in_one_or_apart() {
+        let mut bench = Bench::new(
+            "a :: TestIn -> s :: SetVLANAnno(0x2005) -> x :: TestOut;
+             b :: TestIn -> SetVLANAnno(VLAN_ID 5, VLAN_PCP 1) -> y :: TestOut;",
+        );
+        bench.push("a", b"1");
+        bench.push("b", b"2");
+        assert_eq!(bench.take_packets("x")[0].anno().vlan_tci, 0x2005);
+        assert_eq!(bench.take_packets("y")[0].anno().vlan_tci, 0x2005);
+        bench.router.write_handler("s", "vlan_id", "7").unwrap();
+        bench.router.write_handler("s", "vlan_pcp", "2").unwrap();
+        assert_eq!(bench.read("s", "vlan_tci"), (0x4007).to_string());
+        bench.push("a", b"1");
+        assert_eq!(bench.take_packets("x")[0].anno().vlan_tci, 0x4007);
+    }
+
+    #[test]
+    fn a_priority_of_more_than_three_bits_is_refused() {
+        let error = Bench::error("Idle -> SetVLANAnno(1, 8) -> Discard;");
+        assert!(error.contains("VLAN_PCP: out of range, maximum is 7"), "{error}");
+    }
+}
