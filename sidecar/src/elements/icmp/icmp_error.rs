@@ -91,7 +91,7 @@ fn build(args: &Args<'_>) -> Result<Box<dyn Element>, ConfigError> {
     }))
 }
 
-fn code_number(kind: u8, name: &str) -> Option<u8> {
+pub(super) fn code_number(kind: u8, name: &str) -> Option<u8> {
     let names: &[&str] = match kind {
         icmp::UNREACHABLE => &[
             "net",
