@@ -15,8 +15,11 @@ mod ip_gw_options;
 mod ip_lookup;
 mod ip_mirror;
 mod ip_print;
+mod ip_reassembler;
+mod mark_ip_ce;
 mod mark_ip_header;
 mod route_trie;
+mod set_ip_dscp;
 mod transport_checksum;
 
 pub(super) static GROUP: &[&Descriptor] = &[
@@ -46,4 +49,7 @@ pub(super) static GROUP: &[&Descriptor] = &[
     &ip_lookup::DIRECT,
     &ip_lookup::RANGE,
     &ip_lookup::SORTED,
+    &set_ip_dscp::DESCRIPTOR,
+    &mark_ip_ce::DESCRIPTOR,
+    &ip_reassembler::DESCRIPTOR,
 ];
