@@ -147,7 +147,7 @@ impl fmt::Display for Field {
             return write!(f, "{} {name}", self.base);
         }
         let containers =
-            [8, 16, 32].into_iter().filter(|bits| self.offset % bits == 0 && self.length <= *bits);
+            [8, 16, 32].into_iter().filter(|bits| self.offset.is_multiple_of(*bits) && self.length <= *bits);
         if let Some((name, ..)) = containers.into_iter().find_map(|bits| named(self.offset, bits)) {
             return write!(f, "{} {name}/{}", self.base, self.length);
         }

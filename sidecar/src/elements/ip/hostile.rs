@@ -7,7 +7,7 @@ use crate::testing::Bench;
 use crate::wire::ipv4::set_checksum;
 
 /// Elements with one input whose packets come with a marked IP header.
-const ELEMENTS: [&str; 34] = [
+const ELEMENTS: [&str; 47] = [
     "CheckIPHeader",
     "CheckIPHeader2(INTERFACES 10.0.0.1/24)",
     "MarkIPHeader",
@@ -42,6 +42,19 @@ const ELEMENTS: [&str; 34] = [
     "IPRewriter(pattern 1.1.1.1 1-9 - - 0 0)",
     "UDPRewriter(keep 0 0)",
     "ICMPPingRewriter(pattern 1.1.1.1 1-9 - - 0 0)",
+    "SetIPDSCP(1)",
+    "MarkIPCE(true)",
+    "IPReassembler(HIMEM 1000)",
+    "AggregateIP(tcp dport)",
+    "AggregateIP(data[0:4])",
+    "IPRateMonitor(BYTES, 1, 1)",
+    "StripToNetworkHeader",
+    "Resize(-30, 10)",
+    "ICMPPingEncap(1.1.1.1, 2.2.2.2)",
+    "VLANDecap(ETHERTYPE 0x0102)",
+    "VLANEncap(1)",
+    "StripEtherVLANHeader(-1)",
+    "TimeFilter(STOP false)",
 ];
 
 /// One router in which each element gets a copy of every packet.

@@ -10,7 +10,6 @@ use std::net::Ipv4Addr;
 
 use crate::element::{
     Annotations, Arg, Args, ConfigError, Cx, Descriptor, Element, Handler, HandlerError, Packet, StateKind,
-    Time,
 };
 use crate::packet::{Anno, HEADROOM};
 use crate::state::{Reader, Schema, StateError, Stateful, Writer};
@@ -456,6 +455,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::element::Time;
     use crate::testing::Bench;
     use crate::wire::ipv4::set_checksum;
 
