@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::config::Value;
 use crate::element::{
     Annotations, Arg, Args, ConfigError, Cx, Descriptor, Element, Handler, HandlerError, Packet, StateKind,
     Time,
@@ -81,9 +82,14 @@ struct TimeFilter {
 
 fn ties(config: &str) -> Vec<String> {
     let arguments = crate::config::split_arguments(config);
-    let call = arguments.iter().filter_map(|text| text.trim().strip_prefix("END_CALL "));
-    let elements = call.filter_map(|call| call.split_whitespace().next()?.rsplit_once('.'));
-    elements.map(|(element, _)| element.to_owned()).collect()
+    let calls = arguments.iter().filter_map(|text| text.trim().strip_prefix("END_CALL "));
+    calls.filter_map(|call| element_of(&String::parse_plain(call).ok()?)).collect()
+}
+
+/// The element that a handler call names.
+fn element_of(call: &str) -> Option<String> {
+    let (element, _) = call.split_whitespace().next()?.rsplit_once('.')?;
+    Some(element.to_owned())
 }
 
 /// The one argument of these that is given (zero stands for none); `refusal` if there are several.
@@ -373,6 +379,8 @@ mod tests {
     fn the_packet_s_time_is_handed_to_the_handler() {
         assert_eq!(expand("a $t ${t}b $total", Time(SECOND)), "a 1.000000000 1.000000000b $total");
         assert_eq!(ties("1, 2, END_CALL s/q.run $t"), ["s/q"]);
+        assert_eq!(ties("END_CALL \"q.run 5\", STOP false"), ["q"]);
+        assert!(ties("END_CALL stop").is_empty());
     }
 
     #[test]

@@ -20,6 +20,8 @@ pub(super) static DESCRIPTOR: Descriptor = Descriptor {
     reads: Annotations::TIMESTAMP,
     handlers: &[Handler::read("well_ordered", "whether all packets left in the order of their timestamps")],
     state: StateKind::Small,
+    // A buffer puts packets of one input in another order.
+    keeps_order: false,
     build,
     ..Descriptor::BASE
 };
