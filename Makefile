@@ -96,8 +96,8 @@ deny: ## licences, sources and doubled dependencies, offline; make deny CHECK=ad
 
 fuzz: ## every fuzz target, SECONDS= each (60), from the tests' samples on
 	command -v cargo-fuzz >/dev/null || cargo install --locked cargo-fuzz
-	cd click && mkdir -p fuzz/corpus/text && cargo fuzz run --sanitizer none text \
-	  fuzz/corpus/text tests/click/samples ../examples -- -max_total_time=$(SECONDS) -max_len=8192
+	cd sidecar && mkdir -p fuzz/corpus/text && cargo fuzz run --sanitizer none text \
+	  fuzz/corpus/text ../click/tests/click/samples ../examples -- -max_total_time=$(SECONDS) -max_len=8192
 	cd sidecar && cargo fuzz run --sanitizer none frame -- -max_total_time=$(SECONDS)
 
 clean: ## remove what was built here; the caches of the cluster stay
