@@ -13,6 +13,7 @@ use std::time::Duration;
 use crate::element::{Args, Batch, Cx, Descriptor, Element, Packet, Time};
 use crate::engine::{Env, Pass, Router};
 use crate::registry::Registry;
+use crate::state::{Reader, Writer};
 
 /// A router with test elements.
 #[derive(Debug)]
@@ -193,6 +194,25 @@ impl Bench {
                 _ => return,
             }
         }
+    }
+
+    /// Gives the state of all elements to those of another router of the same text, as a move does.
+    ///
+    /// # Panics
+    /// If they do not take all of it.
+    #[allow(clippy::panic)]
+    pub fn move_to(&mut self, other: &mut Self) {
+        let mut w = Writer::new();
+        for state in self.router.elements_mut().filter_map(|(_, element)| element.stateful()) {
+            state.save(&mut w);
+        }
+        let mut r = Reader::new(w.as_bytes());
+        for state in other.router.elements_mut().filter_map(|(_, element)| element.stateful()) {
+            if let Err(error) = state.restore(&mut r) {
+                panic!("{error}");
+            }
+        }
+        assert!(r.is_empty(), "some of the state is left over");
     }
 
     /// Reads a handler; its error as text.

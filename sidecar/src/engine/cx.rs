@@ -287,6 +287,23 @@ impl Cx<'_> {
         (to != Edge::NONE).then_some(ElementId(to.element))
     }
 
+    /// The elements that `element` pulls from, or those that it pushes to, in order of its ports.
+    pub fn neighbours(&self, element: ElementId, pull: bool) -> Vec<ElementId> {
+        let (wiring, id) = (&self.core.wiring, element.0);
+        let edges: Vec<Edge> = if pull {
+            let inputs = 0..wiring.input_count(id) as u32;
+            inputs
+                .filter(|port| wiring.is_pull_input(id, *port))
+                .map(|port| wiring.pull_source(id, port))
+                .collect()
+        } else {
+            let outputs = 0..wiring.output_count(id) as u32;
+            let pushed = outputs.filter(|port| !wiring.is_pull_output(id, *port));
+            pushed.map(|port| wiring.push_target(wiring.output(id, port))).collect()
+        };
+        edges.into_iter().filter(|edge| *edge != Edge::NONE).map(|edge| ElementId(edge.element)).collect()
+    }
+
     /// Calls a write handler, `element.handler`, as soon as this call has returned, before its packets go on.
     pub fn write_later(&mut self, handler: impl Into<String>, value: impl Into<String>) {
         let mut handler = handler.into();

@@ -216,12 +216,7 @@ mod tests {
         push(&mut bench, "b", &[2]);
         bench.pull("out", 1);
         let mut moved = Bench::new(TEXT);
-        for (from, to) in bench.router.elements_mut().zip(moved.router.elements_mut()) {
-            let (Some(from), Some(to)) = (from.1.stateful(), to.1.stateful()) else { continue };
-            let mut w = Writer::new();
-            from.save(&mut w);
-            to.restore(&mut Reader::new(w.as_bytes())).unwrap();
-        }
+        bench.move_to(&mut moved);
         assert_eq!(times(&moved.pull("out", 9)), [2]);
     }
 }

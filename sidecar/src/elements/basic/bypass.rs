@@ -163,7 +163,7 @@ mod tests {
     fn the_position_moves_along() {
         let mut bench = Bench::new("in :: TestIn -> b :: Bypass(true) -> out :: TestOut;");
         let mut moved = Bench::new("in :: TestIn -> b :: Bypass -> out :: TestOut;");
-        crate::elements::queueing::move_state(&mut bench, &mut moved);
+        bench.move_to(&mut moved);
         assert_eq!(moved.read("b", "active"), "true");
     }
 }

@@ -126,7 +126,6 @@ impl Stateful for RandomSample {
 
 #[cfg(test)]
 mod tests {
-    use crate::elements::queueing::move_state;
     use crate::testing::Bench;
 
     #[test]
@@ -173,7 +172,7 @@ mod tests {
         let (mut from, mut to) = (Bench::new(text), Bench::new(text));
         from.push("in", b"x");
         from.router.write_handler("s", "sampling_prob", "0.25").unwrap();
-        move_state(&mut from, &mut to);
+        from.move_to(&mut to);
         assert_eq!((to.read("s", "drops"), to.read("s", "sampling_prob")), ("1".into(), "0.25".into()));
     }
 

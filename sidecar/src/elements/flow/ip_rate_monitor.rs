@@ -519,14 +519,7 @@ mod tests {
     fn rates_move() {
         let (mut bench, mut moved) = (Bench::new(TEXT), Bench::new(TEXT));
         run(&mut bench, "in", [1, 2, 3, 4], 400);
-        for (from, to) in bench.router.elements_mut().zip(moved.router.elements_mut()) {
-            let (Some(from), Some(to)) = (from.1.stateful(), to.1.stateful()) else { continue };
-            let mut w = Writer::new();
-            from.save(&mut w);
-            let mut r = Reader::new(w.as_bytes());
-            to.restore(&mut r).unwrap();
-            assert!(r.is_empty());
-        }
+        bench.move_to(&mut moved);
         moved.now = bench.now;
         moved.pass();
         assert_eq!(moved.read("m", "look"), bench.read("m", "look"));

@@ -57,7 +57,6 @@ impl Element for DelayShaper {
 mod tests {
     use std::time::Duration;
 
-    use crate::elements::queueing::move_state;
     use crate::testing::Bench;
 
     const TEXT: &str = "in :: TestIn -> Queue -> d :: DelayShaper(20ms) -> Unqueue -> out :: TestOut;";
@@ -87,7 +86,7 @@ mod tests {
         let (mut from, mut to) = (Bench::new(TEXT), Bench::new(TEXT));
         from.push("in", b"x");
         from.settle(5);
-        move_state(&mut from, &mut to);
+        from.move_to(&mut to);
         to.advance(Duration::from_millis(20));
         assert_eq!(to.take("out"), [b"x"]);
     }

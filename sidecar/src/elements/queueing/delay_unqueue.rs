@@ -60,7 +60,6 @@ impl Element for DelayUnqueue {
 mod tests {
     use std::time::Duration;
 
-    use crate::elements::queueing::move_state;
     use crate::testing::Bench;
 
     const TEXT: &str = "in :: TestIn -> SetTimestamp -> Queue -> d :: DelayUnqueue(20ms) -> out :: TestOut;";
@@ -102,7 +101,7 @@ mod tests {
         from.push("in", b"x");
         from.settle(5);
         assert_eq!(from.router.read_handler("d", "delay").unwrap(), "20ms");
-        move_state(&mut from, &mut to);
+        from.move_to(&mut to);
         to.advance(Duration::from_millis(19));
         assert!(to.take("out").is_empty());
         to.advance(Duration::from_millis(1));

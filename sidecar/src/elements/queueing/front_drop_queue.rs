@@ -12,7 +12,6 @@ pub(super) static DESCRIPTOR: Descriptor = Descriptor {
 
 #[cfg(test)]
 mod tests {
-    use crate::elements::queueing::move_state;
     use crate::testing::Bench;
 
     const TEXT: &str = "in :: TestIn -> q :: FrontDropQueue(2) -> out :: TestPuller;";
@@ -46,7 +45,7 @@ mod tests {
     #[test]
     fn it_moves_with_its_packets() {
         let mut moved = Bench::new(TEXT);
-        move_state(&mut filled(), &mut moved);
+        filled().move_to(&mut moved);
         assert_eq!(moved.read("q", "drops"), "1");
         assert_eq!(pulled(&mut moved), [2, 3]);
     }

@@ -207,7 +207,6 @@ impl Stateful for LinkUnqueue {
 mod tests {
     use std::time::Duration;
 
-    use crate::elements::queueing::move_state;
     use crate::testing::Bench;
 
     /// A packet of 100 bytes takes 10 ms to be sent, and 50 ms on the way.
@@ -268,7 +267,7 @@ mod tests {
         let (mut from, mut to) = (Bench::new(TEXT), Bench::new(TEXT));
         from.push("in", &[0; 100]);
         from.settle(5);
-        move_state(&mut from, &mut to);
+        from.move_to(&mut to);
         assert_eq!((after(&mut to, 59), after(&mut to, 1)), (0, 1));
     }
 

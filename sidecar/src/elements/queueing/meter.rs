@@ -123,7 +123,6 @@ impl Stateful for Meter {
 mod tests {
     use std::time::Duration;
 
-    use crate::elements::queueing::move_state;
     use crate::testing::Bench;
 
     fn bench(meter: &str) -> Bench {
@@ -163,7 +162,7 @@ mod tests {
     fn the_rate_moves_along() {
         let (mut from, mut to) = (bench("Meter(500, 2000)"), bench("Meter(500, 2000)"));
         run(&mut from, 100);
-        move_state(&mut from, &mut to);
+        from.move_to(&mut to);
         to.now = from.now;
         run(&mut to, 1);
         assert_eq!(to.take("b").len(), 1);

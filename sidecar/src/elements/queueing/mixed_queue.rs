@@ -14,7 +14,6 @@ pub(super) static DESCRIPTOR: Descriptor = Descriptor {
 
 #[cfg(test)]
 mod tests {
-    use crate::elements::queueing::move_state;
     use crate::testing::Bench;
 
     fn bench(capacity: u32) -> Bench {
@@ -52,7 +51,7 @@ mod tests {
     fn it_moves_with_its_packets() {
         let (mut from, mut to) = (bench(2), bench(2));
         push(&mut from, &[("fifo", b'A'), ("lifo", b'B')]);
-        move_state(&mut from, &mut to);
+        from.move_to(&mut to);
         assert_eq!(pulled(&mut to), b"BA");
     }
 

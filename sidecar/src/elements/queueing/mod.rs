@@ -60,21 +60,3 @@ pub(super) static GROUP: &[&Descriptor] = &[
     &timed_unqueue::BURSTER,
     &unqueue::DESCRIPTOR,
 ];
-
-/// Gives the state of all elements of one router to those of another of the same text.
-#[cfg(test)]
-pub(crate) fn move_state(from: &mut crate::testing::Bench, to: &mut crate::testing::Bench) {
-    let mut w = crate::state::Writer::new();
-    for (_, element) in from.router.elements_mut() {
-        if let Some(state) = element.stateful() {
-            state.save(&mut w);
-        }
-    }
-    let mut r = crate::state::Reader::new(w.as_bytes());
-    for (_, element) in to.router.elements_mut() {
-        if let Some(state) = element.stateful() {
-            state.restore(&mut r).unwrap();
-        }
-    }
-    assert!(r.is_empty());
-}

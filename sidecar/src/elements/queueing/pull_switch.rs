@@ -85,7 +85,6 @@ impl Stateful for PullSwitch {
 
 #[cfg(test)]
 mod tests {
-    use crate::elements::queueing::move_state;
     use crate::testing::Bench;
 
     const TEXT: &str = "a :: TestIn -> Queue -> s :: PullSwitch(1) -> Unqueue -> out :: TestOut;
@@ -118,7 +117,7 @@ mod tests {
     fn the_position_moves_along() {
         let (mut from, mut to) = (Bench::new(TEXT), Bench::new(TEXT));
         from.router.write_handler("s", "switch", "-1").unwrap();
-        move_state(&mut from, &mut to);
+        from.move_to(&mut to);
         assert_eq!(to.read("s", "switch"), "-1");
     }
 

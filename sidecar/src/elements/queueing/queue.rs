@@ -304,7 +304,7 @@ mod tests {
         bench.push("in", b"one");
         bench.push("in", b"two");
         let mut moved = Bench::new("in :: TestIn -> q :: Queue -> out :: TestPuller;");
-        crate::elements::queueing::move_state(&mut bench, &mut moved);
+        bench.move_to(&mut moved);
         let got: Vec<_> = moved.pull("out", 9).iter().map(|p| p.data().to_vec()).collect();
         assert_eq!(got, [b"one", b"two"]);
     }

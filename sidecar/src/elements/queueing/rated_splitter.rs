@@ -168,7 +168,6 @@ impl Stateful for RatedSplitter {
 mod tests {
     use std::time::Duration;
 
-    use crate::elements::queueing::move_state;
     use crate::packet::Packet;
     use crate::testing::Bench;
 
@@ -225,7 +224,7 @@ mod tests {
         let text = "in :: TestIn -> s :: RatedSplitter(100) -> a :: TestOut;";
         let (mut from, mut to) = (Bench::new(text), Bench::new(text));
         push(&mut from, 5);
-        move_state(&mut from, &mut to);
+        from.move_to(&mut to);
         push(&mut to, 5);
         assert!(to.take("a").is_empty());
     }

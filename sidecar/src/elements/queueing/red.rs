@@ -161,37 +161,22 @@ fn storage(cx: &mut Cx<'_>, id: ElementId) -> Option<(usize, usize)> {
     cx.element_mut::<LinkUnqueue>(id).map(|link| (link.len(), usize::MAX))
 }
 
-/// The names of the elements that `name` pushes to, or pulls from, in order of its ports: from its `ports` handler.
-fn neighbours(cx: &mut Cx<'_>, name: &str, pull: bool) -> Vec<String> {
-    let ports = cx.read_handler(&format!("{name}.ports"), "").unwrap_or_default();
-    let neighbour = |line: &str| {
-        let found = if pull {
-            // An input, `pull` and then `name [port]`.
-            line.strip_prefix("pull\t").filter(|rest| !rest.starts_with('['))?.split_once(' ')?.0
-        } else {
-            // An output, `push` and then `[port] name`.
-            line.strip_prefix("push\t[")?.split_once(' ')?.1
-        };
-        Some(found.to_owned())
-    };
-    ports.lines().filter_map(neighbour).collect()
-}
-
 /// The nearest queues behind output 0, or before input 0 if the output is pull.
 fn nearest_queues(cx: &mut Cx<'_>) -> Vec<ElementId> {
     let pull = cx.output_is_pull(0);
-    let me = cx.name().to_owned();
-    let mut at: Vec<String> = neighbours(cx, &me, pull).into_iter().take(1).collect();
+    let me = cx.id();
+    let mut at: Vec<ElementId> = cx.neighbours(me, pull).into_iter().take(1).collect();
     let (mut seen, mut found) = (vec![me], Vec::new());
-    while let Some(name) = at.pop() {
-        if seen.contains(&name) {
+    while let Some(id) = at.pop() {
+        if seen.contains(&id) {
             continue;
         }
-        match cx.find(&name) {
-            Some(id) if storage(cx, id).is_some() => found.push(id),
-            _ => at.extend(neighbours(cx, &name, pull)),
+        seen.push(id);
+        if storage(cx, id).is_some() {
+            found.push(id);
+        } else {
+            at.extend(cx.neighbours(id, pull));
         }
-        seen.push(name);
     }
     found.sort_unstable();
     found
@@ -345,7 +330,6 @@ impl Stateful for Red {
 
 #[cfg(test)]
 mod tests {
-    use crate::elements::queueing::move_state;
     use crate::testing::Bench;
 
     const PUSHED: &str =
@@ -432,7 +416,7 @@ mod tests {
     fn the_average_moves_along() {
         let (mut from, mut to) = (Bench::new(PUSHED), Bench::new(PUSHED));
         push(&mut from, 30);
-        move_state(&mut from, &mut to);
+        from.move_to(&mut to);
         assert_eq!(number(&mut to, "avg_queue_size"), number(&mut from, "avg_queue_size"));
     }
 

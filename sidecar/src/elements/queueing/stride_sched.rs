@@ -176,7 +176,6 @@ impl Stateful for StrideSched {
 
 #[cfg(test)]
 mod tests {
-    use crate::elements::queueing::move_state;
     use crate::testing::Bench;
 
     const TEXT: &str = "a :: TestIn -> Queue -> s :: StrideSched(3, 1) -> out :: TestPuller;
@@ -228,7 +227,7 @@ mod tests {
     fn turns_go_on_after_a_move() {
         let (mut from, mut to) = (filled(), filled());
         let (first, expected) = (pulled(&mut from, 3), pulled(&mut filled(), 8));
-        move_state(&mut from, &mut to);
+        from.move_to(&mut to);
         // The queues moved too: what was pulled is gone.
         assert_eq!(first + &pulled(&mut to, 5), expected);
     }
