@@ -1,16 +1,12 @@
 //! SetVLANAnno: sets the VLAN annotation.
 
-use super::vlan::{ID_HANDLER, PCP_HANDLER, TCI_HANDLER, Tag};
+use super::vlan::{ID_HANDLER, PCP, PCP_HANDLER, TCI_HANDLER, Tag, VLAN_ID};
 use crate::element::{Annotations, Arg, Args, Batch, ConfigError, Cx, Descriptor, Element, HandlerError};
 
 pub(super) static DESCRIPTOR: Descriptor = Descriptor {
     class: "SetVLANAnno",
     summary: "sets VLAN annotation",
-    args: &[
-        Arg::optional("VLAN_TCI", "0-65535", "", "identifier and priority in one"),
-        Arg::optional("VLAN_PCP", "0-7", "0", "priority code point"),
-        Arg::keyword("VLAN_ID", "0-4095", "0", "VLAN identifier, where VLAN_TCI is not given"),
-    ],
+    args: &[Arg::optional("VLAN_TCI", "0-65535", "", "identifier and priority in one"), PCP, VLAN_ID],
     writes: Annotations::VLAN,
     handlers: &[TCI_HANDLER, ID_HANDLER, PCP_HANDLER],
     build,

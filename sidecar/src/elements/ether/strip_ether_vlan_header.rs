@@ -1,7 +1,6 @@
 //! StripEtherVLANHeader: takes the Ethernet header with its VLAN tag from packets (IEEE 802.1Q).
 
-use super::vlan::ETHERTYPE;
-use super::vlan_decap::tag;
+use super::vlan::{ETHERTYPE, tag};
 use crate::element::{Annotations, Arg, Args, ConfigError, Cx, Descriptor, Element, Packet};
 use crate::wire::ethernet::HEADER_LENGTH;
 

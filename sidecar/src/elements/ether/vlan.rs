@@ -1,7 +1,7 @@
 //! What the VLAN elements share: the tag control information (IEEE 802.1Q), its arguments and its handlers.
 
 use crate::config::Value;
-use crate::element::{Args, ConfigError, Handler, HandlerError, Packet};
+use crate::element::{Arg, Args, ConfigError, Handler, HandlerError, Packet};
 use crate::elements::basic::parse_handler;
 
 /// Ethernet type of a customer VLAN tag.
@@ -11,11 +11,31 @@ const ID: u16 = 0xfff;
 /// Where the priority code point starts in the tag control information.
 const PCP_SHIFT: u32 = 13;
 
+pub(super) const TCI_OR_ANNO: Arg = Arg::optional(
+    "VLAN_TCI",
+    "0-65535 or ANNO",
+    "",
+    "identifier and priority in one; ANNO for the annotation's",
+);
+pub(super) const PCP: Arg = Arg::optional("VLAN_PCP", "0-7", "0", "priority code point");
+pub(super) const VLAN_ID: Arg =
+    Arg::keyword("VLAN_ID", "0-4095", "0", "VLAN identifier, where VLAN_TCI is not given");
+pub(super) const NATIVE: Arg =
+    Arg::keyword("NATIVE_VLAN", "integer", "0", "VLAN whose packets get no tag; -1 for none");
+
 pub(super) const TCI_HANDLER: Handler = Handler::both("vlan_tci", "tag control information");
 pub(super) const ID_HANDLER: Handler = Handler::both("vlan_id", "VLAN identifier");
 pub(super) const PCP_HANDLER: Handler = Handler::both("vlan_pcp", "priority code point");
 pub(super) const NATIVE_HANDLER: Handler =
     Handler::both("native_vlan", "VLAN whose packets get no tag; -1 for none");
+
+/// The tag of a frame, if it has one of this type.
+#[inline]
+pub(super) fn tag(frame: &[u8], ethertype: u16) -> Option<u16> {
+    let [high, low, tag @ ..] = frame.get(12..16)? else { return None };
+    (u16::from_be_bytes([*high, *low]) == ethertype)
+        .then(|| tag.first_chunk().copied().map(u16::from_be_bytes))?
+}
 
 /// The tag that packets get.
 #[derive(Debug, Clone, Copy)]

@@ -1,6 +1,6 @@
 //! VLANDecap: takes the VLAN tag out of Ethernet frames (IEEE 802.1Q).
 
-use super::vlan::ETHERTYPE;
+use super::vlan::{ETHERTYPE, tag};
 use crate::element::{Annotations, Arg, Args, ConfigError, Cx, Descriptor, Element, Packet};
 
 pub(super) static DESCRIPTOR: Descriptor = Descriptor {
@@ -28,14 +28,6 @@ struct VlanDecap {
 
 fn build(args: &Args<'_>) -> Result<Box<dyn Element>, ConfigError> {
     Ok(Box::new(VlanDecap { annotate: args.or("ANNO", true)?, ethertype: args.or("ETHERTYPE", ETHERTYPE)? }))
-}
-
-/// The tag of a frame, if it has one of this type.
-#[inline]
-pub(super) fn tag(frame: &[u8], ethertype: u16) -> Option<u16> {
-    let [high, low, tag @ ..] = frame.get(12..16)? else { return None };
-    (u16::from_be_bytes([*high, *low]) == ethertype)
-        .then(|| tag.first_chunk().copied().map(u16::from_be_bytes))?
 }
 
 impl Element for VlanDecap {

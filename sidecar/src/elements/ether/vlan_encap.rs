@@ -1,6 +1,8 @@
 //! VLANEncap: puts a VLAN tag into Ethernet frames (IEEE 802.1Q).
 
-use super::vlan::{ETHERTYPE, ID_HANDLER, NATIVE_HANDLER, PCP_HANDLER, TCI_HANDLER, Tag};
+use super::vlan::{
+    ETHERTYPE, ID_HANDLER, NATIVE, NATIVE_HANDLER, PCP, PCP_HANDLER, TCI_HANDLER, TCI_OR_ANNO, Tag, VLAN_ID,
+};
 use crate::element::{
     Annotations, Arg, Args, ConfigError, Cx, Descriptor, Element, Handler, HandlerError, Packet,
 };
@@ -13,15 +15,10 @@ pub(super) static DESCRIPTOR: Descriptor = Descriptor {
     class: "VLANEncap",
     summary: "adds VLAN information to Ethernet packets",
     args: &[
-        Arg::optional(
-            "VLAN_TCI",
-            "0-65535 or ANNO",
-            "",
-            "identifier and priority in one; ANNO for the annotation's",
-        ),
-        Arg::optional("VLAN_PCP", "0-7", "0", "priority code point"),
-        Arg::keyword("VLAN_ID", "0-4095", "0", "VLAN identifier, where VLAN_TCI is not given"),
-        Arg::keyword("NATIVE_VLAN", "integer", "0", "VLAN whose packets get no tag; -1 for none"),
+        TCI_OR_ANNO,
+        PCP,
+        VLAN_ID,
+        NATIVE,
         Arg::keyword("ETHERTYPE", "unsigned", "0x8100", "Ethernet type of the tag"),
     ],
     reads: Annotations::VLAN,
