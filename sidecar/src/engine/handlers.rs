@@ -2,7 +2,7 @@
 
 use super::core::Core;
 use super::cx::{Cx, Slot};
-use crate::element::{Descriptor, HandlerError};
+use crate::element::{Descriptor, Handler, HandlerError};
 
 /// What every element answers, whatever its class.
 const FOR_ALL: &[(&str, &str)] = &[
@@ -13,6 +13,46 @@ const FOR_ALL: &[(&str, &str)] = &[
     ("handlers", "handlers of the element"),
     ("drop_reasons", "packets dropped, a line a reason"),
 ];
+
+/// What a handler allows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Access {
+    /// It can be read.
+    pub readable: bool,
+    /// It can be written.
+    pub writable: bool,
+}
+
+const READ: Access = Access { readable: true, writable: false };
+const WRITE: Access = Access { readable: false, writable: true };
+
+/// Handlers of the router.
+const OF_ROUTER: &[(&str, Access)] =
+    &[("version", READ), ("list", READ), ("driver", READ), ("handlers", READ), ("stop", WRITE)];
+
+fn of_element(class: &Descriptor) -> Vec<(&'static str, Access)> {
+    let access = |h: &Handler| Access { readable: h.readable, writable: h.writable };
+    let own = class.handlers.iter().map(|handler| (handler.name, access(handler)));
+    own.chain(FOR_ALL.iter().map(|(name, _)| (*name, READ))).collect()
+}
+
+fn show(handlers: &[(&str, Access)]) -> String {
+    handlers.iter().fold(String::new(), |text, (name, access)| {
+        let (r, w) = (if access.readable { "r" } else { "" }, if access.writable { "w" } else { "" });
+        text + name + "\t" + r + w + "\n"
+    })
+}
+
+/// What handler `path` allows, as seen from the outside.
+pub(super) fn access(core: &Core, path: &str) -> Result<Access, HandlerError> {
+    let (name, handler) = split(path);
+    let handlers = match name {
+        "" => OF_ROUTER.to_vec(),
+        name => of_element(core.classes[find(core, u32::MAX, name)? as usize]),
+    };
+    let found = handlers.iter().find(|(known, _)| *known == handler).map(|(_, access)| *access);
+    found.ok_or_else(|| HandlerError::NoHandler(path.to_owned()))
+}
 
 /// Splits `element.handler` at the last dot; no dot means a handler of the router.
 fn split(path: &str) -> (&str, &str) {
@@ -91,14 +131,7 @@ fn read_common(core: &Core, id: u32, handler: &str) -> String {
         "name" => core.names[at].clone(),
         "config" => core.configs[at].clone(),
         "ports" => ports(core, id),
-        "handlers" => {
-            let own = class.handlers.iter().map(|h| (h.name, h.readable, h.writable));
-            let all = FOR_ALL.iter().map(|(name, _)| (*name, true, false));
-            own.chain(all).fold(String::new(), |text, (name, readable, writable)| {
-                let (r, w) = (if readable { "r" } else { "" }, if writable { "w" } else { "" });
-                text + name + "\t" + r + w + "\n"
-            })
-        }
+        "handlers" => show(&of_element(class)),
         _ => core.drops[at].iter().fold(String::new(), |text, (reason, n)| format!("{text}{reason}\t{n}\n")),
     }
 }
@@ -128,7 +161,7 @@ fn read_router(core: &Core, handler: &str) -> Result<String, HandlerError> {
         "version" => Ok(env!("CARGO_PKG_VERSION").to_owned()),
         "list" => Ok(format!("{}\n{}\n", core.names.len(), core.names.join("\n"))),
         "driver" => Ok("atomicnf".to_owned()),
-        "handlers" => Ok("version\tr\nlist\tr\ndriver\tr\nhandlers\tr\nstop\tw\n".to_owned()),
+        "handlers" => Ok(show(OF_ROUTER)),
         other => Err(HandlerError::NoHandler(other.to_owned())),
     }
 }

@@ -16,5 +16,6 @@ mod wiring;
 
 pub use cx::{Cx, NO_PORT};
 pub use env::{ControlEndpoint, ControlPlace, DeviceId, Env, Opener};
+pub use handlers::Access;
 pub use router::{ElementId, Pass, Router};
 pub use time::Time;

@@ -7,6 +7,7 @@ use super::Time;
 use super::core::{Core, Emission};
 use super::cx::{Cx, Slot};
 use super::env::{ControlEndpoint, DeviceId};
+use super::handlers::Access;
 use super::wiring::Edge;
 use crate::device::Device;
 use crate::element::{Descriptor, Element, HandlerError};
@@ -264,15 +265,20 @@ impl Router {
         handler: &str,
         param: &str,
     ) -> Result<String, HandlerError> {
-        let path = if element.is_empty() { handler.to_owned() } else { format!("{element}.{handler}") };
+        let path = path(element, handler);
         let answer = super::handlers::read(&mut self.elements, &mut self.core, u32::MAX, &path, param);
         self.settle_handler();
         answer
     }
 
+    /// What a handler allows.
+    pub fn handler_access(&self, element: &str, handler: &str) -> Result<Access, HandlerError> {
+        super::handlers::access(&self.core, &path(element, handler))
+    }
+
     /// Calls a write handler; packets that it emits are carried to the end.
     pub fn write_handler(&mut self, element: &str, handler: &str, value: &str) -> Result<(), HandlerError> {
-        let path = if element.is_empty() { handler.to_owned() } else { format!("{element}.{handler}") };
+        let path = path(element, handler);
         let answer = super::handlers::write(&mut self.elements, &mut self.core, u32::MAX, &path, value);
         self.settle_handler();
         answer
@@ -348,4 +354,9 @@ impl std::fmt::Debug for DevicePoll<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("DevicePoll").field("id", &self.id).field("wants_write", &self.wants_write).finish()
     }
+}
+
+/// `element.handler`; without an element a handler of the router.
+fn path(element: &str, handler: &str) -> String {
+    if element.is_empty() { handler.to_owned() } else { format!("{element}.{handler}") }
 }

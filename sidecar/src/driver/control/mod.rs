@@ -12,9 +12,9 @@ use std::path::{Path, PathBuf};
 
 use rustix::event::PollFlags;
 
-use self::protocol::{Access, Conversation, Handlers};
+use self::protocol::{Conversation, Handlers};
 use crate::element::HandlerError;
-use crate::engine::{ControlEndpoint, ControlPlace, Router};
+use crate::engine::{Access, ControlEndpoint, ControlPlace, Router};
 
 /// Most clients at once; more wait in the sockets' queues.
 const MAX_CLIENTS: usize = 32;
@@ -185,40 +185,34 @@ impl Client {
     }
 }
 
-impl Router {
-    /// Element and handler of a path as Click's clients write it: an element may be given by its number from 1 on, and
-    /// no element, or 0, means the router.
-    fn split_path<'a>(&mut self, path: &'a str) -> (String, &'a str) {
-        let (element, handler) = path.rsplit_once('.').unwrap_or(("", path));
-        let number = element.parse::<usize>().ok();
-        let name = match number {
-            Some(0) => String::new(),
-            Some(number) => {
-                let named = self.elements_mut().nth(number - 1).map(|(name, _)| name.to_owned());
-                named.unwrap_or_else(|| element.to_owned())
-            }
-            None => element.to_owned(),
-        };
-        (name, handler)
-    }
+/// Element and handler of a path as Click's clients write it: an element may be given by its number from 1 on, and no
+/// element, or 0, means the router.
+fn split_path<'a>(router: &mut Router, path: &'a str) -> (String, &'a str) {
+    let (element, handler) = path.rsplit_once('.').unwrap_or(("", path));
+    let name = match element.parse::<usize>() {
+        Ok(0) => String::new(),
+        Ok(number) => {
+            let named = router.elements_mut().nth(number - 1).map(|(name, _)| name.to_owned());
+            named.unwrap_or_else(|| element.to_owned())
+        }
+        Err(_) => element.to_owned(),
+    };
+    (name, handler)
 }
 
 impl Handlers for Router {
     fn access(&mut self, path: &str) -> Result<Access, HandlerError> {
-        let (element, handler) = self.split_path(path);
-        let all = self.read_handler(&element, "handlers")?;
-        let allowed = all.lines().filter_map(|line| line.split_once('\t')).find(|(name, _)| *name == handler);
-        let (_, allowed) = allowed.ok_or_else(|| HandlerError::NoHandler(path.to_owned()))?;
-        Ok(Access { readable: allowed.contains('r'), writable: allowed.contains('w') })
+        let (element, handler) = split_path(self, path);
+        self.handler_access(&element, handler)
     }
 
     fn read(&mut self, path: &str, param: &str) -> Result<String, HandlerError> {
-        let (element, handler) = self.split_path(path);
+        let (element, handler) = split_path(self, path);
         self.read_handler_with(&element, handler, param)
     }
 
     fn write(&mut self, path: &str, value: &str) -> Result<(), HandlerError> {
-        let (element, handler) = self.split_path(path);
+        let (element, handler) = split_path(self, path);
         self.write_handler(&element, handler, value)
     }
 }

@@ -3,6 +3,7 @@
 //! Whatever a client sends, what is kept of it is bounded, and a command is obeyed once it is there whole.
 
 use crate::element::HandlerError;
+use crate::engine::Access;
 
 const GREETING: &[u8] = b"Click::ControlSocket/1.3\r\n";
 /// Longest command line.
@@ -32,13 +33,6 @@ const HELP: &[&str] = &[
     "CHECKWRITE handler      check if write handler is valid",
     "QUIT                    close connection",
 ];
-
-/// What a handler allows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Access {
-    pub(super) readable: bool,
-    pub(super) writable: bool,
-}
 
 /// The handlers that clients may call.
 pub(super) trait Handlers {
