@@ -8,6 +8,7 @@ use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use super::admission::{Admission, FULL, NO_PORT, UNKNOWN};
+use super::flows::Flows;
 use super::ip_rewriter::{CAPACITY, REAP, SPECS};
 use super::mapping::{Timeouts, Way};
 use super::pattern::{Pattern, Variation};
@@ -17,7 +18,7 @@ use crate::element::{
     Annotations, Arg, Args, Batch, ConfigError, Cx, Descriptor, Element, Handler, HandlerError, Packet,
     StateKind,
 };
-use crate::state::{Reader, Schema, SlotId, StateError, Stateful, Table, Writer};
+use crate::state::{Schema, SlotId, Stateful};
 use crate::wire::{FlowId, Ipv4, Protocol};
 
 const NOT_IP: &str = "not an IP packet";
@@ -74,8 +75,7 @@ enum Keyed {
 
 struct AddressRewriter {
     keyed: Keyed,
-    admission: Admission,
-    table: MappingTable,
+    flows: Flows,
 }
 
 fn build(args: &Args<'_>, keyed: Keyed) -> Result<Box<dyn Element>, ConfigError> {
@@ -92,7 +92,11 @@ fn build(args: &Args<'_>, keyed: Keyed) -> Result<Box<dyn Element>, ConfigError>
     if !problems.is_empty() {
         return Err(ConfigError(problems));
     }
-    Ok(Box::new(AddressRewriter { keyed, admission, table: MappingTable::new(timeouts) }))
+    let schema = Schema { name: "nat/address-rewriter", version: 1 };
+    Ok(Box::new(AddressRewriter {
+        keyed,
+        flows: Flows { schema, admission, table: MappingTable::new(timeouts) },
+    }))
 }
 
 impl Keyed {
@@ -129,17 +133,17 @@ impl AddressRewriter {
     fn treat(&mut self, input: usize, packet: &mut Packet, now: u64) -> Result<u16, &'static str> {
         let Some((ip, _)) = Ipv4::parse(packet.network()) else { return Err(NOT_IP) };
         let (source, destination) = (ip.source.get(), ip.destination.get());
-        let (slot, way) = match self.keyed.find(&self.table, source, destination) {
+        let (slot, way) = match self.keyed.find(&self.flows.table, source, destination) {
             Some(found) => found,
-            None => match self.admission.passes(input) {
+            None => match self.flows.admission.passes(input) {
                 Some(output) => return Ok(output),
                 None => {
                     let flow = self.keyed.forward(source, destination);
-                    (self.admission.admit(&mut self.table, input, flow, now)?, Way::Forward)
+                    (self.flows.admission.admit(&mut self.flows.table, input, flow, now)?, Way::Forward)
                 }
             },
         };
-        let Some((original, mapping)) = self.table.get(slot) else { return Err(UNKNOWN) };
+        let Some((original, mapping)) = self.flows.table.get(slot) else { return Err(UNKNOWN) };
         let (to, output) = match way {
             Way::Forward => (mapping.rewritten, mapping.forward_output),
             Way::Reply => (original.reverse(), mapping.reply_output),
@@ -153,7 +157,7 @@ impl AddressRewriter {
         if self.keyed == Keyed::Pair || way == Way::Reply {
             packet.anno_mut().dst_ip = Ipv4Addr::from(new_destination);
         }
-        if let Some(mapping) = self.table.note(slot) {
+        if let Some(mapping) = self.flows.table.note(slot) {
             mapping.last_seen = now;
         }
         Ok(output)
@@ -162,8 +166,8 @@ impl AddressRewriter {
     fn show(&self, now: u64) -> String {
         let address = |address: u32| Ipv4Addr::from(address);
         let mut lines = BTreeMap::new();
-        for (flow, mapping) in self.table.iter() {
-            let (to, left) = (&mapping.rewritten, self.table.left(flow, mapping, now) / 1_000_000_000);
+        for (flow, mapping) in self.flows.table.iter() {
+            let (to, left) = (&mapping.rewritten, self.flows.table.left(flow, mapping, now) / 1_000_000_000);
             let (forward, reply) = match self.keyed {
                 Keyed::Address => (
                     format!("{} => {}", address(flow.source), address(to.source)),
@@ -190,12 +194,12 @@ impl AddressRewriter {
 impl Element for AddressRewriter {
     fn initialize(&mut self, cx: &mut Cx<'_>) -> Result<(), String> {
         let keyed = self.keyed;
-        self.admission.initialize(cx, |pattern| keyed.accept(pattern))
+        self.flows.admission.initialize(cx, |pattern| keyed.accept(pattern))
     }
 
     fn push(&mut self, cx: &mut Cx<'_>, port: usize, batch: &mut Batch) {
         let now = cx.now().0;
-        self.table.expire(now);
+        self.flows.table.expire(now);
         for mut packet in batch.drain() {
             match self.treat(port, &mut packet, now) {
                 Ok(output) => cx.emit(usize::from(output), packet),
@@ -206,39 +210,19 @@ impl Element for AddressRewriter {
 
     fn read(&mut self, cx: &mut Cx<'_>, handler: &str, _param: &str) -> Result<String, HandlerError> {
         let now = cx.now().0;
-        self.table.expire(now);
+        self.flows.table.expire(now);
         match handler {
             "table" | "mappings" => Ok(self.show(now)),
-            "table_size" | "nmappings" => Ok((self.table.len() * 2).to_string()),
-            "size" => Ok(self.table.len().to_string()),
-            other => self.admission.read(other),
+            other => self.flows.read(other),
         }
     }
 
     fn write(&mut self, _cx: &mut Cx<'_>, handler: &str, value: &str) -> Result<(), HandlerError> {
-        self.admission.write(handler, value)
+        self.flows.admission.write(handler, value)
     }
 
     fn stateful(&mut self) -> Option<&mut dyn Stateful> {
-        Some(self)
-    }
-}
-
-impl Stateful for AddressRewriter {
-    fn schema(&self) -> Schema {
-        Schema { name: "nat/address-rewriter", version: 1 }
-    }
-
-    fn save(&self, w: &mut Writer) {
-        self.admission.save(w);
-    }
-
-    fn restore(&mut self, r: &mut Reader<'_>) -> Result<(), StateError> {
-        self.admission.restore(r)
-    }
-
-    fn tables(&mut self) -> Vec<&mut dyn Table> {
-        vec![&mut self.table]
+        Some(&mut self.flows)
     }
 }
 

@@ -11,6 +11,7 @@ use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use super::admission::{Admission, FULL, NO_PORT, UNKNOWN};
+use super::flows::Flows;
 use super::mapping::{Mapping, Printed, Timeouts, Way};
 use super::table::MappingTable;
 use super::translate::rewrite;
@@ -19,7 +20,7 @@ use crate::element::{
     StateKind,
 };
 use crate::packet::BATCH;
-use crate::state::{Reader, Schema, SlotId, StateError, Stateful, Table, Writer};
+use crate::state::{Schema, SlotId, Stateful};
 use crate::wire::{FlowId, Protocol};
 
 const DROPS: &[&str] = &[NOT_FLOW, FRAGMENT, UNKNOWN, NO_PORT, FULL];
@@ -138,8 +139,7 @@ pub(super) static ICMP_PING_REWRITER: Descriptor = Descriptor {
 /// The element behind the four classes.
 pub(crate) struct IpRewriter {
     protocols: &'static [Protocol],
-    admission: Admission,
-    table: MappingTable,
+    flows: Flows,
     set_destination: bool,
 }
 
@@ -166,7 +166,8 @@ fn build(
     let admission = Admission::build(args)?;
     let mut table = MappingTable::new(timeouts);
     admission.patterns().for_each(|(_, pattern)| table.serve(pattern));
-    Ok(Box::new(IpRewriter { protocols, admission, table, set_destination: args.or("DST_ANNO", true)? }))
+    let flows = Flows { schema: Schema { name: "nat/rewriter", version: 1 }, admission, table };
+    Ok(Box::new(IpRewriter { protocols, flows, set_destination: args.or("DST_ANNO", true)? }))
 }
 
 /// Where one packet of a batch goes.
@@ -188,11 +189,11 @@ impl IpRewriter {
     #[inline]
     fn look_up(&self, input: usize, flow: &FlowId) -> Option<(SlotId, Way)> {
         // What comes in where no new flows are made is a reply, most likely.
-        if self.admission.drops(input) {
-            let reply = self.table.find_reply(flow).map(|slot| (slot, Way::Reply));
-            return reply.or_else(|| self.table.find_forward(flow).map(|slot| (slot, Way::Forward)));
+        if self.flows.admission.drops(input) {
+            let reply = self.flows.table.find_reply(flow).map(|slot| (slot, Way::Reply));
+            return reply.or_else(|| self.flows.table.find_forward(flow).map(|slot| (slot, Way::Forward)));
         }
-        self.table.find(flow)
+        self.flows.table.find(flow)
     }
 
     #[inline]
@@ -206,13 +207,13 @@ impl IpRewriter {
     ) -> Verdict {
         let Some(flow) = flow else { return self.without_flow(input, packet) };
         // An earlier packet of the batch may have added or removed mappings since the look-up.
-        let found = match found.filter(|(slot, way)| self.table.is_at(*slot, *way, &flow)) {
+        let found = match found.filter(|(slot, way)| self.flows.table.is_at(*slot, *way, &flow)) {
             Some(found) => Some(found),
-            None => self.table.find(&flow),
+            None => self.flows.table.find(&flow),
         };
         let (slot, way) = match found {
             Some(found) => found,
-            None => match self.admission.passes(input) {
+            None => match self.flows.admission.passes(input) {
                 Some(output) => return Ok(output),
                 None => (self.admit(input, flow, now)?, Way::Forward),
             },
@@ -230,7 +231,7 @@ impl IpRewriter {
         flow: &FlowId,
         now: u64,
     ) -> Verdict {
-        let Some((original, mapping)) = self.table.get(slot) else { return Err(UNKNOWN) };
+        let Some((original, mapping)) = self.flows.table.get(slot) else { return Err(UNKNOWN) };
         let (to, output) = match way {
             Way::Forward => (mapping.rewritten, mapping.forward_output),
             Way::Reply => (original.reverse(), mapping.reply_output),
@@ -239,13 +240,13 @@ impl IpRewriter {
         if self.set_destination {
             packet.anno_mut().dst_ip = Ipv4Addr::from(to.destination);
         }
-        let Some(mapping) = self.table.note(slot) else { return Err(UNKNOWN) };
+        let Some(mapping) = self.flows.table.note(slot) else { return Err(UNKNOWN) };
         mapping.last_seen = now;
         if flow.protocol == Protocol::Tcp {
             let was_done = mapping.seen.is_done();
             mapping.seen.tcp(way, segment.flags, segment.has_data);
             if mapping.seen.is_done() && !was_done {
-                self.table.hasten(slot);
+                self.flows.table.hasten(slot);
             }
         } else {
             mapping.seen.datagram(way);
@@ -256,7 +257,7 @@ impl IpRewriter {
     /// A packet that belongs to no flow that can be rewritten.
     #[cold]
     fn without_flow(&self, input: usize, packet: &Packet) -> Verdict {
-        if let Some(output) = self.admission.passes(input) {
+        if let Some(output) = self.flows.admission.passes(input) {
             return Ok(output);
         }
         let fragment =
@@ -270,13 +271,13 @@ impl IpRewriter {
         if flow.protocol == Protocol::Icmp && flow.source_port == 0 && flow.destination_port != 0 {
             return Err(UNKNOWN); // An answer to nothing: only queries make mappings (RFC 5508, REQ-1).
         }
-        self.admission.admit(&mut self.table, input, flow, now)
+        self.flows.admission.admit(&mut self.flows.table, input, flow, now)
     }
 
     /// For the packet of flow `quoted` that an ICMP error quotes: the flow that the quoted packet had before it was rewritten here.
     pub(crate) fn untranslate(&self, quoted: &FlowId) -> Option<FlowId> {
-        let (slot, way) = self.table.find(&quoted.reverse())?;
-        let (original, mapping) = self.table.get(slot)?;
+        let (slot, way) = self.flows.table.find(&quoted.reverse())?;
+        let (original, mapping) = self.flows.table.get(slot)?;
         Some(match way {
             Way::Forward => mapping.rewritten.reverse(),
             Way::Reply => *original,
@@ -285,8 +286,8 @@ impl IpRewriter {
 
     fn show(&self, now: u64, wanted: impl Fn(&FlowId, &Mapping) -> bool) -> String {
         let mut lines = BTreeMap::new();
-        for (flow, mapping) in self.table.iter().filter(|(flow, mapping)| wanted(flow, mapping)) {
-            let left = self.table.left(flow, mapping, now);
+        for (flow, mapping) in self.flows.table.iter().filter(|(flow, mapping)| wanted(flow, mapping)) {
+            let left = self.flows.table.left(flow, mapping, now);
             for way in [Way::Forward, Way::Reply] {
                 let key = (
                     flow.protocol,
@@ -315,7 +316,7 @@ impl IpRewriter {
             destination_port: port(destination_port)?,
             protocol,
         };
-        let found = self.table.find_forward(&flow).and_then(|slot| self.table.get(slot));
+        let found = self.flows.table.find_forward(&flow).and_then(|slot| self.flows.table.get(slot));
         Ok(found.map_or(String::new(), |(_, Mapping { rewritten: to, .. })| {
             let (source, destination) = (Ipv4Addr::from(to.source), Ipv4Addr::from(to.destination));
             format!("{source} {} {destination} {}", to.source_port, to.destination_port)
@@ -325,8 +326,8 @@ impl IpRewriter {
 
 impl Element for IpRewriter {
     fn initialize(&mut self, cx: &mut Cx<'_>) -> Result<(), String> {
-        let table = &mut self.table;
-        self.admission.initialize(cx, |pattern| {
+        let table = &mut self.flows.table;
+        self.flows.admission.initialize(cx, |pattern| {
             table.serve(pattern);
             Ok(())
         })
@@ -334,7 +335,7 @@ impl Element for IpRewriter {
 
     fn push(&mut self, cx: &mut Cx<'_>, port: usize, batch: &mut Batch) {
         let now = cx.now().0;
-        self.table.expire(now);
+        self.flows.table.expire(now);
         let mut flows = [None; BATCH];
         let mut found = [None; BATCH];
         for (at, packet) in batch.iter().enumerate() {
@@ -365,43 +366,23 @@ impl Element for IpRewriter {
 
     fn read(&mut self, cx: &mut Cx<'_>, handler: &str, param: &str) -> Result<String, HandlerError> {
         let now = cx.now().0;
-        self.table.expire(now);
+        self.flows.table.expire(now);
         match handler {
-            "table_size" | "nmappings" => Ok((self.table.len() * 2).to_string()),
-            "size" => Ok(self.table.len().to_string()),
             "table" | "mappings" => Ok(self.show(now, |_, _| true)),
             "tcp_table" | "tcp_mappings" => Ok(self.show(now, |flow, _| flow.protocol == Protocol::Tcp)),
             "udp_table" | "udp_mappings" => Ok(self.show(now, |flow, _| flow.protocol == Protocol::Udp)),
             "tcp_done_mappings" => Ok(self.show(now, |_, mapping| mapping.seen.is_done())),
             "tcp_lookup" => self.look_up_text(Protocol::Tcp, param),
             "udp_lookup" => self.look_up_text(Protocol::Udp, param),
-            other => self.admission.read(other),
+            other => self.flows.read(other),
         }
     }
 
     fn write(&mut self, _cx: &mut Cx<'_>, handler: &str, value: &str) -> Result<(), HandlerError> {
-        self.admission.write(handler, value)
+        self.flows.admission.write(handler, value)
     }
 
     fn stateful(&mut self) -> Option<&mut dyn Stateful> {
-        Some(self)
-    }
-}
-
-impl Stateful for IpRewriter {
-    fn schema(&self) -> Schema {
-        Schema { name: "nat/rewriter", version: 1 }
-    }
-
-    fn save(&self, w: &mut Writer) {
-        self.admission.save(w);
-    }
-
-    fn restore(&mut self, r: &mut Reader<'_>) -> Result<(), StateError> {
-        self.admission.restore(r)
-    }
-
-    fn tables(&mut self) -> Vec<&mut dyn Table> {
-        vec![&mut self.table]
+        Some(&mut self.flows)
     }
 }

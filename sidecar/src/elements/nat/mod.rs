@@ -8,6 +8,7 @@ use crate::element::Descriptor;
 
 mod address_rewriter;
 mod admission;
+mod flows;
 mod icmp_rewriter;
 mod input_spec;
 mod ip_rewriter;
