@@ -2,6 +2,7 @@
 
 use super::ewma::{FRACTION, PERIODS, RateEwma};
 use super::fixed_point::show_fixed_point;
+use super::unit::Unit;
 use crate::config::Bandwidth;
 use crate::element::{
     Arg, Args, Batch, ConfigError, Cx, Descriptor, Element, Handler, HandlerError, StateKind,
@@ -34,12 +35,6 @@ const COMMON: Descriptor = Descriptor {
     state: StateKind::Small,
     ..Descriptor::BASE
 };
-
-#[derive(PartialEq)]
-enum Unit {
-    Packets,
-    Bytes,
-}
 
 struct Meter {
     /// Rates as [`RateEwma::scaled`] gives them.
@@ -79,11 +74,7 @@ fn show(scaled: u64) -> String {
 
 impl Element for Meter {
     fn push(&mut self, cx: &mut Cx<'_>, _port: usize, batch: &mut Batch) {
-        let count = match self.unit {
-            Unit::Packets => batch.len(),
-            Unit::Bytes => batch.iter().map(|packet| packet.len()).sum(),
-        };
-        self.rate.update(cx.now(), count as u64);
+        self.rate.update(cx.now(), self.unit.of_all(batch));
         // What was just counted is no part of the rate yet, so that the whole batch goes one way.
         let rate = self.rate.scaled();
         cx.leave_by(self.meters.partition_point(|meter| *meter <= rate));

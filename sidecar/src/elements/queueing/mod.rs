@@ -25,6 +25,7 @@ mod shaper;
 mod stride_sched;
 mod timed_sink;
 mod timed_unqueue;
+mod unit;
 mod unqueue;
 
 pub(super) use bucket::TokenBucket;

@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use super::TokenBucket;
+use super::unit::Unit;
 use crate::config::Bandwidth;
 use crate::element::{
-    Arg, Args, Batch, ConfigError, Cx, Descriptor, Element, Handler, HandlerError, StateKind, Time,
+    Arg, Args, Batch, ConfigError, Cx, Descriptor, Element, Handler, HandlerError, Packet, StateKind, Time,
 };
-use crate::elements::basic::parse_handler;
 use crate::state::{Reader, Schema, StateError, Stateful, Writer};
 
 const OVER: &str = "over the rate";
@@ -49,12 +49,6 @@ const COMMON: Descriptor = Descriptor {
     ..Descriptor::BASE
 };
 
-#[derive(Clone, Copy, PartialEq)]
-enum Unit {
-    Packets,
-    Bytes,
-}
-
 /// What may pass at once after a pause.
 #[derive(Clone, Copy)]
 enum Burst {
@@ -65,10 +59,10 @@ enum Burst {
 }
 
 impl Burst {
-    fn read(args: &Args<'_>, size: &str) -> Result<Self, ConfigError> {
-        let (time, size) = (args.get("BURST_DURATION")?, args.get(size)?);
+    fn read(args: &Args<'_>, name: &str) -> Result<Self, ConfigError> {
+        let (time, size) = (args.get("BURST_DURATION")?, args.get(name)?);
         match (time, size) {
-            (Some(_), Some(_)) => Err("cannot specify both BURST_DURATION and BURST_SIZE".into()),
+            (Some(_), Some(_)) => Err(format!("cannot specify both BURST_DURATION and {name}").into()),
             (None, Some(size)) => Ok(Self::Size(size)),
             (time, None) => Ok(Self::Time(time.unwrap_or(Duration::from_millis(20)))),
         }
@@ -98,12 +92,11 @@ fn build(args: &Args<'_>, rate: u64, unit: Unit) -> Result<Box<dyn Element>, Con
 }
 
 impl RatedSplitter {
-    /// Whether a packet of `length` bytes may pass. One goes as long as there is any token for bytes; what it is too
-    /// long for is owed.
-    fn passes(&mut self, length: usize) -> bool {
+    /// Whether a packet may pass. One goes as long as there is any token for bytes; what it is too long for is owed.
+    fn passes(&mut self, packet: &Packet) -> bool {
         let passes = self.bucket.available() > 0;
         if passes {
-            self.bucket.take(if self.unit == Unit::Packets { 1 } else { length as u64 });
+            self.bucket.take(self.unit.of(packet));
         }
         passes
     }
@@ -118,7 +111,7 @@ impl Element for RatedSplitter {
     fn push(&mut self, cx: &mut Cx<'_>, _port: usize, batch: &mut Batch) {
         self.bucket.refill(cx.now());
         batch.filter_map(|packet| {
-            if self.passes(packet.len()) {
+            if self.passes(&packet) {
                 return Some(packet);
             }
             cx.emit_or_drop(1, OVER, packet);
@@ -137,10 +130,7 @@ impl Element for RatedSplitter {
         if handler != "rate" {
             return Err(HandlerError::NoHandler(handler.to_owned()));
         }
-        let rate = match self.unit {
-            Unit::Packets => parse_handler(value)?,
-            Unit::Bytes => parse_handler::<Bandwidth>(value)?.0,
-        };
+        let rate = self.unit.parse_rate(value)?;
         self.set_rate(cx.now(), rate);
         Ok(())
     }

@@ -1,11 +1,11 @@
 //! RatedUnqueue and BandwidthRatedUnqueue: move packets from pull to push at a rate.
 
 use super::TokenBucket;
+use super::unit::Unit;
 use crate::config::Bandwidth;
 use crate::element::{
     Arg, Args, Batch, ConfigError, Cx, Descriptor, Element, Handler, HandlerError, StateKind,
 };
-use crate::elements::basic::parse_handler;
 use crate::state::{Reader, Schema, StateError, Stateful, Writer};
 
 pub(super) static DESCRIPTOR: Descriptor = Descriptor {
@@ -42,12 +42,6 @@ pub(super) static BANDWIDTH: Descriptor = Descriptor {
     ..Descriptor::BASE
 };
 
-#[derive(PartialEq)]
-enum Unit {
-    Packets,
-    Bytes,
-}
-
 struct RatedUnqueue {
     bucket: TokenBucket,
     unit: Unit,
@@ -55,12 +49,12 @@ struct RatedUnqueue {
 }
 
 /// Tokens that may be saved: those of 5 ms, or one large packet.
-fn default_limit(rate: u64, unit: &Unit) -> u64 {
-    (rate / 200).max(if *unit == Unit::Bytes { 2000 } else { 2 })
+fn default_limit(rate: u64, unit: Unit) -> u64 {
+    (rate / 200).max(if unit == Unit::Bytes { 2000 } else { 2 })
 }
 
 fn build(args: &Args<'_>, rate: u64, unit: Unit) -> Result<Box<dyn Element>, ConfigError> {
-    let limit = args.or("BURST", default_limit(rate, &unit))?;
+    let limit = args.or("BURST", default_limit(rate, unit))?;
     let first = if unit == Unit::Bytes { limit } else { 1 };
     Ok(Box::new(RatedUnqueue { bucket: TokenBucket::new(rate, limit, first), unit, count: 0 }))
 }
@@ -86,8 +80,7 @@ impl Element for RatedUnqueue {
             return false; // The queue upstream wakes this task.
         }
         self.count += batch.len() as u64;
-        let bytes: usize = batch.iter().map(|p| p.len()).sum();
-        self.bucket.take(if self.unit == Unit::Packets { batch.len() as u64 } else { bytes as u64 });
+        self.bucket.take(self.unit.of_all(batch));
         cx.schedule();
         true
     }
@@ -108,11 +101,8 @@ impl Element for RatedUnqueue {
         if handler != "rate" {
             return Err(HandlerError::NoHandler(handler.to_owned()));
         }
-        let rate = match self.unit {
-            Unit::Packets => parse_handler(value)?,
-            Unit::Bytes => parse_handler::<Bandwidth>(value)?.0,
-        };
-        self.bucket.set_rate(rate, default_limit(rate, &self.unit));
+        let rate = self.unit.parse_rate(value)?;
+        self.bucket.set_rate(rate, default_limit(rate, self.unit));
         cx.schedule();
         Ok(())
     }

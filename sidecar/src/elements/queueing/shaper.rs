@@ -2,10 +2,9 @@
 //! pullers are woken when there is something again.
 
 use super::TokenBucket;
+use super::unit::Unit;
 use crate::config::Bandwidth;
-use crate::element::{
-    Arg, Args, Batch, ConfigError, Cx, Descriptor, Element, Handler, HandlerError, StateKind,
-};
+use crate::element::{Arg, Batch, ConfigError, Cx, Descriptor, Element, Handler, HandlerError, StateKind};
 use crate::state::{Reader, Schema, StateError, Stateful, Writer};
 
 pub(super) static DESCRIPTOR: Descriptor = Descriptor {
@@ -17,7 +16,7 @@ pub(super) static DESCRIPTOR: Descriptor = Descriptor {
     state: StateKind::Small,
     build: |args| {
         let rate: u64 = args.need("RATE")?;
-        build(args, rate, (rate / 200).max(2), false)
+        build(rate, (rate / 200).max(2), Unit::Packets)
     },
     ..Descriptor::BASE
 };
@@ -31,19 +30,19 @@ pub(super) static BANDWIDTH: Descriptor = Descriptor {
     state: StateKind::Small,
     build: |args| {
         let Bandwidth(rate) = args.need("RATE")?;
-        build(args, rate, (rate / 200).max(2000), true)
+        build(rate, (rate / 200).max(2000), Unit::Bytes)
     },
     ..Descriptor::BASE
 };
 
 struct Shaper {
     bucket: TokenBucket,
-    bytes: bool,
+    unit: Unit,
 }
 
-fn build(_: &Args<'_>, rate: u64, limit: u64, bytes: bool) -> Result<Box<dyn Element>, ConfigError> {
-    let first = if bytes { limit } else { 1 };
-    Ok(Box::new(Shaper { bucket: TokenBucket::new(rate, limit, first), bytes }))
+fn build(rate: u64, limit: u64, unit: Unit) -> Result<Box<dyn Element>, ConfigError> {
+    let first = if unit == Unit::Bytes { limit } else { 1 };
+    Ok(Box::new(Shaper { bucket: TokenBucket::new(rate, limit, first), unit }))
 }
 
 impl Element for Shaper {
@@ -54,7 +53,7 @@ impl Element for Shaper {
             let before = batch.len();
             cx.pull(0, batch, 1);
             let Some(packet) = batch.get(before) else { return };
-            self.bucket.take(if self.bytes { packet.len() as u64 } else { 1 });
+            self.bucket.take(self.unit.of(packet));
             left -= 1;
         }
         if left > 0
