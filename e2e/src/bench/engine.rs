@@ -132,13 +132,13 @@ pub(super) fn uncut(graph: &FlatGraph, count: &str) -> Result<Vec<f64>, Error> {
     };
     (0..RUNS)
         .map(|_| {
-            let (started, before) = (processor_time(), packets(&mut router)?);
-            while processor_time() - started < RUN_LENGTH {
+            let before = packets(&mut router)?;
+            let spent = spend(|| {
                 for _ in 0..BATCHES {
                     router.run(Time::system());
                 }
-            }
-            Ok((processor_time() - started).as_nanos() as f64 / (packets(&mut router)? - before))
+            });
+            Ok(spent.as_nanos() as f64 / (packets(&mut router)? - before))
         })
         .collect()
 }
@@ -149,14 +149,23 @@ fn timed(mut work: impl FnMut()) -> Vec<f64> {
     let packets_of_work = (BATCHES * 32) as f64;
     (0..RUNS)
         .map(|_| {
-            let (started, mut packets) = (processor_time(), 0.0);
-            while processor_time() - started < RUN_LENGTH {
+            let mut packets = 0.0;
+            let spent = spend(|| {
                 work();
                 packets += packets_of_work;
-            }
-            (processor_time() - started).as_nanos() as f64 / packets
+            });
+            spent.as_nanos() as f64 / packets
         })
         .collect()
+}
+
+/// Works for the length of a run; answers the processor time that it took.
+fn spend(mut work: impl FnMut()) -> Duration {
+    let started = processor_time();
+    while processor_time() - started < RUN_LENGTH {
+        work();
+    }
+    processor_time() - started
 }
 
 /// What this thread has used; it cannot fail for one's own thread.
