@@ -10,7 +10,7 @@ use zerocopy::FromBytes;
 use crate::element::{
     Annotations, Arg, Args, ConfigError, Cx, Descriptor, Element, Handler, HandlerError, Packet,
 };
-use crate::elements::basic::parse_handler;
+use crate::elements::basic::{heading, parse_handler};
 use crate::wire::arp::LENGTH;
 use crate::wire::ethernet::{HEADER_LENGTH, TYPE_IPV4};
 use crate::wire::{Ethernet, MacAddress};
@@ -106,13 +106,7 @@ impl ArpPrint {
     /// What is printed of a packet; nothing of those without a network header or of another protocol, as in Click.
     fn line(&self, packet: &Packet) -> Option<String> {
         packet.network_offset()?;
-        let mut line = String::new();
-        if !self.label.is_empty() {
-            let _ = write!(line, "{}: ", self.label);
-        }
-        if self.timestamp {
-            let _ = write!(line, "{}: ", packet.anno().timestamp);
-        }
+        let mut line = heading(&self.label, self.timestamp, packet);
         if self.ether {
             self.add_ethernet(&mut line, packet);
         }

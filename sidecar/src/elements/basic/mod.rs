@@ -14,6 +14,8 @@ mod random_sample;
 mod switch;
 mod tee;
 
+pub(crate) use print::heading;
+
 pub(super) static GROUP: &[&Descriptor] = &[
     &bypass::DESCRIPTOR,
     &counter::DESCRIPTOR,

@@ -58,16 +58,19 @@ fn build(args: &Args<'_>) -> Result<Box<dyn Element>, ConfigError> {
     }))
 }
 
+/// What all printers begin a line with: the label, then the time.
+pub(crate) fn heading(label: &str, timestamp: bool, packet: &Packet) -> String {
+    let mut line = if label.is_empty() { String::new() } else { format!("{label}: ") };
+    if timestamp {
+        let _ = write!(line, "{}: ", packet.anno().timestamp);
+    }
+    line
+}
+
 impl Print {
     /// `label: timestamp: length | contents`
     fn line(&self, packet: &Packet) -> String {
-        let mut line = String::new();
-        if !self.label.is_empty() {
-            line = format!("{}: ", self.label);
-        }
-        if self.timestamp {
-            let _ = write!(line, "{}: ", packet.anno().timestamp);
-        }
+        let mut line = heading(&self.label, self.timestamp, packet);
         let _ = write!(line, "{:4}", packet.len());
         let shown = &packet.data()[..packet.len().min(self.max)];
         match self.contents {

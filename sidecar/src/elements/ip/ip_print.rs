@@ -5,7 +5,7 @@ use std::fmt::Write;
 use crate::element::{
     Annotations, Arg, Args, ConfigError, Cx, Descriptor, Element, Handler, HandlerError, Packet,
 };
-use crate::elements::basic::parse_handler;
+use crate::elements::basic::{heading, parse_handler};
 use crate::wire::{Icmp, Ipv4, Tcp, Udp, ipv4, tcp};
 
 pub(super) static DESCRIPTOR: Descriptor = Descriptor {
@@ -113,14 +113,8 @@ fn icmp_line(line: &mut String, message: &[u8]) {
 
 impl IpPrint {
     fn line(&self, packet: &Packet) -> String {
-        let mut line = String::new();
-        if !self.label.is_empty() {
-            let _ = write!(line, "{}: ", self.label);
-        }
+        let mut line = heading(&self.label, self.timestamp, packet);
         let anno = packet.anno();
-        if self.timestamp {
-            let _ = write!(line, "{}: ", anno.timestamp);
-        }
         if self.aggregate {
             let _ = write!(line, "#{} ", anno.aggregate);
         }
