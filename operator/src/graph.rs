@@ -59,11 +59,6 @@ pub fn examine(spec: &AtomicFunctionSpec) -> Result<Cut, Findings> {
     let flat =
         anf_click::parse(WHOLE, &text).and_then(|ast| anf_click::flatten(&ast, &[])).map_err(reject)?;
     check_ports(spec, &flat)?;
-    if let Some(element) = flat.elements.iter().find(|element| element.class == "ControlSocket") {
-        let text =
-            "a pod serves its handlers by the control API; ControlSocket is for routers that run alone";
-        return Err(reject(Diagnostics(vec![Diagnostic::error(&element.place(), text)])));
-    }
     let settled = anf_click::settle(flat, &registry).map_err(reject)?;
     // The whole is configured before the cut: messages then have the places that the user wrote.
     Router::check(&settled, &registry).map_err(reject)?;

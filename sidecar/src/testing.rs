@@ -104,7 +104,7 @@ impl Bench {
     #[allow(clippy::panic)]
     pub fn new(text: &str) -> Self {
         let now = Time(1_000_000_000);
-        let mut env = Env { simulated: true, now, ..Env::default() };
+        let mut env = Env { simulated: true, control_sockets: true, now, ..Env::default() };
         match build(text, &mut env) {
             Ok(router) => Self { router, now },
             Err(messages) => panic!("{messages}"),

@@ -98,6 +98,7 @@ pub(super) fn main(args: &RunArgs) -> u8 {
     let mut env = Env {
         opener: Some(Box::new(crate::device::open)),
         simulated: args.simtime,
+        control_sockets: true,
         now: start,
         seed: if args.simtime { 0 } else { start.0 },
         ..Env::default()

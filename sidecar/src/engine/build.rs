@@ -131,6 +131,7 @@ fn make_core(graph: &SettledGraph, classes: Vec<&'static Descriptor>, env: &mut 
         devices,
         device_names,
         opener: env.opener.take(),
+        control_sockets: env.control_sockets,
         control: Vec::new(),
         stops: 0,
         finished: false,

@@ -57,6 +57,7 @@ pub(crate) struct Core {
     pub(crate) devices: Vec<DeviceSlot>,
     pub(crate) device_names: HashMap<String, usize>,
     pub(crate) opener: Option<Opener>,
+    pub(crate) control_sockets: bool,
     pub(crate) control: Vec<ControlEndpoint>,
     /// Stop requests since the last look.
     pub(crate) stops: u32,

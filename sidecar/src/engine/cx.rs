@@ -389,8 +389,14 @@ impl Cx<'_> {
     }
 
     /// Asks whoever runs the router to serve its handlers there. For `initialize`.
-    pub fn listen(&mut self, endpoint: ControlEndpoint) {
+    pub fn listen(&mut self, endpoint: ControlEndpoint) -> Result<(), String> {
+        if !self.core.control_sockets {
+            return Err(
+                "a pod serves its handlers by the control API; this is for routers that run alone".to_owned()
+            );
+        }
         self.core.control.push(endpoint);
+        Ok(())
     }
 
     /// Whether the router is only looked at: an element then opens no file.

@@ -20,6 +20,8 @@ pub struct Env {
     pub opener: Option<Opener>,
     /// Whether time is virtual: elements then wait for nothing outside.
     pub simulated: bool,
+    /// Whether whoever runs the router serves its handlers over control sockets; without, asking for one is an error.
+    pub control_sockets: bool,
     /// Whether nothing outside is touched: no file and no device is opened. Such a router can be initialised, to find
     /// what is wrong with it, and cannot be run.
     pub dry: bool,

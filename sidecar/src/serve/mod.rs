@@ -14,7 +14,7 @@ use std::path::PathBuf;
 use std::sync::mpsc::sync_channel;
 use std::thread;
 
-use anyhow::{Context, anyhow, bail};
+use anyhow::{Context, anyhow};
 use clap::Args;
 
 use crate::engine::{Env, Router, Time};
@@ -100,11 +100,7 @@ pub fn build_router(manifest: &Manifest) -> anyhow::Result<Router> {
         seed: Time::system().0 ^ u64::from(std::process::id()),
         ..Env::default()
     };
-    let mut router = Router::build(&settled, &registry, &mut env)?;
-    if !router.take_control_endpoints().is_empty() {
-        bail!("a pod serves its handlers by the control API; ControlSocket is for routers that run alone");
-    }
-    Ok(router)
+    Ok(Router::build(&settled, &registry, &mut env)?)
 }
 
 /// Serves until the process is told to end.

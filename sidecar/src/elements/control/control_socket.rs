@@ -51,8 +51,7 @@ fn build(args: &Args<'_>) -> Result<Box<dyn Element>, ConfigError> {
 
 impl Element for ControlSocket {
     fn initialize(&mut self, cx: &mut Cx<'_>) -> Result<(), String> {
-        cx.listen(self.endpoint.clone());
-        Ok(())
+        cx.listen(self.endpoint.clone())
     }
 
     fn read(&mut self, _cx: &mut Cx<'_>, handler: &str, _param: &str) -> Result<String, HandlerError> {
