@@ -21,7 +21,7 @@ SECONDS ?= 60
 export ANF_RELEASE := $(abspath $(RELEASE))
 
 .PHONY: help demo test test-fast test-rust test-chart test-kind-cluster test-cluster test-lab lab bench \
-  release images cluster-up cluster-down fmt lint crds deny fuzz clean
+  release images cluster-up cluster-down fmt lint reference crds deny fuzz clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -78,6 +78,9 @@ cluster-up: ## the cluster alone
 
 cluster-down: ## delete the cluster, and stop the Docker daemon that was started for it
 	kind-cluster/cluster down --docker
+
+reference: ## write docs/elements, a page for each class, from the descriptors
+	cargo run -q -p anf-sidecar -- elements --write docs/elements
 
 crds: ## generate the definitions from the types, and copy them into the chart
 	cargo run --quiet -p anf-crds --bin gen-crds

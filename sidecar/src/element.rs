@@ -59,6 +59,7 @@ use std::any::Any;
 pub use anf_click::Annotations;
 
 pub use crate::config::{Args, ConfigError};
+pub use crate::device::Direction;
 pub use crate::engine::{Cx, ElementId, NO_PORT, Time};
 pub use crate::packet::{Batch, Packet};
 use crate::state::Stateful;
@@ -186,6 +187,12 @@ pub struct Descriptor {
     pub global: bool,
     /// Reasons it gives to [`Cx::drop`].
     pub drops: &'static [&'static str],
+    /// What it touches outside the router.
+    pub outside: Outside,
+    /// Some sentences for the reference, where the summary and the arguments do not say enough.
+    pub details: &'static str,
+    /// A Click text that shows it and ends by itself; the reference says what it prints.
+    pub example: &'static str,
     /// Handlers of its own.
     pub handlers: &'static [Handler],
     /// Makes the element from its configuration.
@@ -193,6 +200,25 @@ pub struct Descriptor {
 }
 
 impl Descriptor {
+    /// The example, without the indentation that its lines share.
+    pub fn example_text(&self) -> String {
+        let lines = || self.example.lines().map(str::trim_end).skip_while(|line| line.is_empty());
+        let indent = |line: &str| line.len() - line.trim_start().len();
+        let shared = lines().filter(|line| !line.is_empty()).map(indent).min().unwrap_or(0);
+        let text: Vec<&str> = lines().map(|line| line.get(shared..).unwrap_or("")).collect();
+        text.join("\n").trim_end().to_owned()
+    }
+
+    /// Whether the first argument names a device.
+    pub fn opens_device(&self) -> bool {
+        matches!(self.outside, Outside::Device(_))
+    }
+
+    /// Whether packets come in from a device.
+    pub fn reads_device(&self) -> bool {
+        matches!(self.outside, Outside::Device(Direction::Receive | Direction::Both))
+    }
+
     /// The defaults: nothing but `class`, `summary`, `ports`, `processing` and `build` has to be given.
     pub const BASE: Self = Self {
         class: "",
@@ -208,6 +234,9 @@ impl Descriptor {
         keeps_order: true,
         global: false,
         drops: &[],
+        outside: Outside::Nothing,
+        details: "",
+        example: "",
         handlers: &[],
         build: |_| Err(ConfigError::from("class cannot be built".to_owned())),
     };
@@ -222,6 +251,19 @@ pub enum StateKind {
     Small,
     /// Flow tables, tracked change by change.
     Tables,
+}
+
+/// What a class touches outside the router.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outside {
+    /// Nothing.
+    Nothing,
+    /// A file.
+    File,
+    /// The device that its first argument names.
+    Device(Direction),
+    /// Sockets of its own.
+    Socket,
 }
 
 /// A configuration argument.

@@ -7,6 +7,9 @@ use std::path::Path;
 use anf_click::{Cut, CutEdge};
 use serde::{Deserialize, Serialize};
 
+use crate::element::Descriptor;
+use crate::registry::Registry;
+
 /// The function that a sub-function belongs to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -183,12 +186,11 @@ impl Manifest {
 
 /// The device names that a graph's elements use: the first argument of the classes that open a device.
 pub fn device_names(graph: &anf_click::FlatGraph) -> Vec<String> {
+    let registry = Registry::standard();
     let mut names: Vec<String> = graph
         .elements
         .iter()
-        .filter(|element| {
-            matches!(element.class.as_str(), "FromDevice" | "ToDevice" | "PollDevice" | "KernelTun")
-        })
+        .filter(|element| registry.descriptor(&element.class).is_some_and(Descriptor::opens_device))
         .filter_map(|element| element.config.split(',').next())
         .map(|name| name.trim().trim_matches('"').to_string())
         .filter(|name| !name.is_empty())

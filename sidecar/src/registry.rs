@@ -16,12 +16,12 @@ pub struct Registry {
 impl Registry {
     /// The classes of this sidecar.
     pub fn standard() -> Self {
-        Self::of(elements::GROUPS)
+        Self::of(elements::GROUPS.iter().map(|(_, group)| *group))
     }
 
     /// The classes of these groups; of two with one name, the later.
-    pub fn of(groups: &[&[&'static Descriptor]]) -> Self {
-        let classes = groups.iter().flat_map(|group| group.iter()).map(|class| (class.class, *class));
+    pub fn of(groups: impl IntoIterator<Item = &'static [&'static Descriptor]>) -> Self {
+        let classes = groups.into_iter().flat_map(|group| group.iter()).map(|class| (class.class, *class));
         Self { classes: classes.collect() }
     }
 
@@ -79,7 +79,7 @@ mod tests {
 
     #[test]
     fn no_class_is_registered_twice() {
-        let total: usize = elements::GROUPS.iter().map(|group| group.len()).sum();
+        let total: usize = elements::GROUPS.iter().map(|(_, group)| group.len()).sum();
         assert_eq!(Registry::standard().descriptors().count(), total);
     }
 }

@@ -5,7 +5,9 @@
 
 mod control;
 mod elements;
+pub mod example;
 mod load;
+pub mod reference;
 mod run;
 
 pub use elements::ElementsArgs;

@@ -9,6 +9,7 @@ use clap::Args;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::control::ControlServer;
+use super::example::START;
 use super::load::{Source, complain};
 use crate::engine::{ControlEndpoint, ControlPlace, DeviceId, Env, Router, Time};
 use crate::registry::Registry;
@@ -34,7 +35,7 @@ pub struct RunArgs {
     #[arg(short = 'w', long = "no-warnings")]
     no_warnings: bool,
     /// Serve handlers at this TCP port, by the ControlSocket protocol. Any host may connect.
-    #[arg(short = 'p', long = "port", value_name = "PORT")]
+    #[arg(short = 'p', long = "port", value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
     ports: Vec<u16>,
     /// Serve handlers at this UNIX socket.
     #[arg(short = 'u', long = "unix-socket", value_name = "FILE")]
@@ -94,7 +95,7 @@ pub(super) fn main(args: &RunArgs) -> u8 {
         Err(message) => return fail(&message),
     };
     let registry = Registry::standard();
-    let start = if args.simtime { Time(1_000_000_000_000_000_000) } else { Time::system() };
+    let start = if args.simtime { START } else { Time::system() };
     let mut env = Env {
         opener: Some(Box::new(crate::device::open)),
         simulated: args.simtime,
@@ -122,7 +123,7 @@ pub(super) fn main(args: &RunArgs) -> u8 {
     let begin = Instant::now();
     if !args.quit {
         let served = listen(args, &mut router).map(|mut control| match args.simtime {
-            true => run_simulated(&mut router, start),
+            true => run_simulated(&mut router),
             false => run_real(&mut router, &mut control),
         });
         if let Err(message) = served {
@@ -173,19 +174,10 @@ fn print_handler(router: &mut Router, path: &str, with_name: bool) -> u8 {
 }
 
 /// Virtual time: never waits.
-fn run_simulated(router: &mut Router, start: Time) {
-    let mut now = start;
-    loop {
-        let pass = router.run(now);
-        if pass.stop {
-            return;
-        }
-        match pass.next_timer {
-            _ if pass.ready && pass.worked => now.0 += 1, // Time goes on, however slowly.
-            Some(at) => now = now.max(at),
-            None if pass.ready => now.0 += 1000,
-            None => return, // Nothing can ever happen again.
-        }
+fn run_simulated(router: &mut Router) {
+    let mut now = START;
+    while let Some(next) = router.run(now).next_time(now) {
+        now = next;
     }
 }
 

@@ -20,23 +20,26 @@ pub mod queueing;
 pub mod source;
 pub mod trace;
 
+/// A group of classes and its title.
+pub type Group = (&'static str, &'static [&'static Descriptor]);
+
 /// All groups, in the order of the reference.
-pub static GROUPS: &[&[&Descriptor]] = &[
-    basic::GROUP,
-    source::GROUP,
-    trace::GROUP,
-    control::GROUP,
-    queueing::GROUP,
-    annotation::GROUP,
-    length::GROUP,
-    classify::GROUP,
-    ip::GROUP,
-    icmp::GROUP,
-    arp::GROUP,
-    nat::GROUP,
-    flow::GROUP,
-    classifier::GROUP,
-    ether::GROUP,
-    link::GROUP,
-    device::GROUP,
+pub static GROUPS: &[Group] = &[
+    ("Basic", basic::GROUP),
+    ("Sources", source::GROUP),
+    ("Trace files", trace::GROUP),
+    ("Control", control::GROUP),
+    ("Queues, schedulers and shapers", queueing::GROUP),
+    ("Annotations and time", annotation::GROUP),
+    ("Packet length", length::GROUP),
+    ("IP classifiers", classify::GROUP),
+    ("IP", ip::GROUP),
+    ("ICMP", icmp::GROUP),
+    ("ARP", arp::GROUP),
+    ("Network address translation", nat::GROUP),
+    ("Flows and aggregates", flow::GROUP),
+    ("Classifier", classifier::GROUP),
+    ("Ethernet and VLAN", ether::GROUP),
+    ("Links between sub-functions", link::GROUP),
+    ("Devices", device::GROUP),
 ];

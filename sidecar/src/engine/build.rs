@@ -138,6 +138,7 @@ fn make_core(graph: &SettledGraph, classes: Vec<&'static Descriptor>, env: &mut 
         driver: None,
         deferred: Vec::new(),
         random: env.seed,
+        console: env.console.clone(),
     }
 }
 

@@ -2,10 +2,10 @@
 
 use std::collections::{HashMap, VecDeque};
 
-use super::Time;
 use super::env::{ControlEndpoint, DeviceSlot};
 use super::timers::Timers;
 use super::wiring::Wiring;
+use super::{Console, Time};
 use crate::element::Descriptor;
 use crate::packet::{Batch, Packet};
 
@@ -68,6 +68,7 @@ pub(crate) struct Core {
     /// Write handlers to call when the element at work has returned.
     pub(crate) deferred: Vec<(String, String)>,
     pub(crate) random: u64,
+    pub(crate) console: Console,
 }
 
 impl Core {

@@ -79,7 +79,7 @@ impl Cx<'_> {
     #[inline]
     pub fn emit(&mut self, port: usize, packet: Packet) {
         if port >= self.outputs() {
-            self.drop("no such output", packet);
+            self.drop(super::NO_OUTPUT, packet);
             return;
         }
         let output = self.core.wiring.output(self.id, port as u32);
@@ -350,6 +350,16 @@ impl Cx<'_> {
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         z ^ (z >> 31)
+    }
+
+    /// Prints a message for the user, a line of standard error.
+    pub fn message(&self, message: impl std::fmt::Display) {
+        self.core.console.message(message);
+    }
+
+    /// Standard output, for elements that write packets there.
+    pub fn standard_output(&self) -> Box<dyn std::io::Write + Send> {
+        self.core.console.output()
     }
 
     /// Gives a packet to the link of cut edge `edge`.

@@ -5,7 +5,7 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
-use super::Time;
+use super::{Console, Time};
 use crate::device::{Device, DeviceRequest};
 
 /// Opens the device that an element asks for.
@@ -27,6 +27,8 @@ pub struct Env {
     pub dry: bool,
     /// The time at which the router starts.
     pub now: Time,
+    /// Where elements print.
+    pub console: Console,
     /// Seed of the random numbers that elements use.
     pub seed: u64,
 }

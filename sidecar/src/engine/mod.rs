@@ -5,17 +5,24 @@
 //! blocks, reads a clock, or takes a lock.
 
 mod build;
+mod console;
 mod core;
 mod cx;
 mod env;
 mod handlers;
 mod router;
+mod state;
 mod time;
 mod timers;
 mod wiring;
 
+pub use console::Console;
 pub use cx::{Cx, NO_PORT};
 pub use env::{ControlEndpoint, ControlPlace, DeviceId, Env, Opener};
 pub use handlers::Access;
 pub use router::{ElementId, Pass, Router};
+pub use state::put_table;
 pub use time::Time;
+
+/// Why a packet is dropped that an element leaves to an output that it does not have.
+const NO_OUTPUT: &str = "no such output";

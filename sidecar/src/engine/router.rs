@@ -30,6 +30,20 @@ pub struct Pass {
     pub stop: bool,
 }
 
+impl Pass {
+    /// When the next pass of a router in virtual time runs, after this one at `now`: time jumps to the next timer.
+    /// `None` if it is to stop, or if nothing can ever happen again.
+    pub fn next_time(&self, now: Time) -> Option<Time> {
+        match self.next_timer {
+            _ if self.stop => None,
+            _ if self.ready && self.worked => Some(Time(now.0 + 1)), // Time goes on, however slowly.
+            Some(at) => Some(now.max(at)),
+            None if self.ready => Some(Time(now.0 + 1000)),
+            None => None,
+        }
+    }
+}
+
 /// A running graph of elements.
 pub struct Router {
     pub(super) elements: Vec<Slot>,
@@ -189,7 +203,7 @@ impl Router {
     #[inline]
     fn left_by(&mut self, id: u32, batch: &mut Batch) -> u32 {
         if self.core.leave as usize >= self.core.wiring.output_count(id) {
-            self.core.count_drop(id, "no such output", batch.len() as u64);
+            self.core.count_drop(id, super::NO_OUTPUT, batch.len() as u64);
             batch.clear();
         }
         self.core.wiring.output(id, self.core.leave)
@@ -203,7 +217,7 @@ impl Router {
                 if let Err(error) =
                     super::handlers::write(&mut self.elements, &mut self.core, u32::MAX, &handler, &value)
                 {
-                    eprintln!("{handler}: {error}");
+                    self.core.console.message(format_args!("{handler}: {error}"));
                 }
             }
         }

@@ -31,6 +31,20 @@ impl Timers {
         self.at[element as usize] = None;
     }
 
+    pub(super) fn clear_all(&mut self) {
+        self.heap.clear();
+        self.at.fill(None);
+    }
+
+    /// What is set, in the order in which it fires.
+    pub(super) fn pending(&self) -> Vec<(Time, u32)> {
+        let set = self.at.iter().enumerate();
+        let mut set: Vec<_> =
+            set.filter_map(|(element, at)| at.map(|(time, serial)| (time, serial, element as u32))).collect();
+        set.sort_unstable();
+        set.into_iter().map(|(time, _, element)| (time, element)).collect()
+    }
+
     pub(super) fn get(&self, element: u32) -> Option<Time> {
         self.at[element as usize].map(|(time, _)| time)
     }

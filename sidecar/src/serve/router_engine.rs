@@ -1,15 +1,13 @@
 //! The packet engine behind the handover's [`Engine`]: a router of elements, its tables and its small state.
-//!
-//! State is keyed by element name and checked against the schema of the element that reads it.
 
 use anf_click::Annotations;
 use bytes::Bytes;
 
-use crate::engine::{ElementId, Router, Time};
+use crate::engine::{ElementId, Router, Time, put_table};
 use crate::handover::engine::{BadBody, Engine, OutputSink};
 use crate::manifest::Manifest;
 use crate::packet::Batch;
-use crate::state::{Reader, Schema, StateError, Stateful, Table, Writer};
+use crate::state::{Reader, StateError, Table, Writer};
 
 use super::packets;
 
@@ -38,15 +36,13 @@ impl RouterEngine {
         let annotations =
             links.flat_map(|link| &link.edges).map(|edge| (edge.id, Annotations(edge.annotations)));
         let mut stateful = Vec::new();
-        let ids: Vec<ElementId> = (0..router.classes().count() as u32).map(ElementId).collect();
-        for id in ids {
-            if let Some(state) = router.element_mut(id).and_then(|element| element.stateful()) {
+        for id in router.ids() {
+            if let Some(state) = router.state_of(id) {
                 stateful.push((id, !state.tables().is_empty()));
             }
         }
-        let reads = |class: &str| matches!(class, "FromDevice" | "KernelTun");
         let readers =
-            router.classes().filter(|(_, class)| reads(class.class)).map(|(name, _)| name.to_string());
+            router.classes().filter(|(_, class)| class.reads_device()).map(|(name, _)| name.to_string());
         let mut engine = Self {
             readers: readers.collect(),
             router,
@@ -110,79 +106,23 @@ impl RouterEngine {
                 continue;
             }
             let name = self.router.name(id).to_string();
-            let Some(state) = self.state_of(id) else { continue };
+            let Some(state) = self.router.state_of(id) else { continue };
             for (index, table) in state.tables().into_iter().enumerate() {
                 visit(&name, index as u8, table);
             }
         }
     }
 
-    fn state_of(&mut self, id: ElementId) -> Option<&mut dyn Stateful> {
-        self.router.element_mut(id)?.stateful()
-    }
-
     fn any_table(&mut self, test: impl Fn(&dyn Table) -> bool) -> bool {
         (0..self.stateful.len()).any(|at| {
             let (id, has_tables) = self.stateful[at];
             has_tables
-                && self.state_of(id).is_some_and(|state| state.tables().into_iter().any(|table| test(table)))
+                && self
+                    .router
+                    .state_of(id)
+                    .is_some_and(|state| state.tables().into_iter().any(|table| test(table)))
         })
     }
-
-    fn apply_table(&mut self, r: &mut Reader<'_>) -> Result<(), StateError> {
-        let name = r.get_str()?.to_string();
-        let index = usize::from(r.get_u8()?);
-        let schema = (r.get_str()?.to_string(), r.get_u16()?);
-        let bytes = r.get_bytes()?;
-        let unknown = || StateError::UnknownElement(name.clone());
-        let id = self.router.find(&name).ok_or_else(unknown)?;
-        let mut tables = self.state_of(id).ok_or_else(unknown)?.tables();
-        let table = tables.get_mut(index).ok_or_else(unknown)?;
-        check_schema(table.schema(), &schema)?;
-        let mut run = Reader::new(bytes);
-        table.apply(&mut run)?;
-        whole(&run)
-    }
-}
-
-fn check_schema(wanted: Schema, found: &(String, u16)) -> Result<(), StateError> {
-    if wanted.name == found.0 && wanted.version == found.1 {
-        return Ok(());
-    }
-    Err(StateError::Schema {
-        found: format!("{} {}", found.0, found.1),
-        wanted: format!("{} {}", wanted.name, wanted.version),
-    })
-}
-
-fn whole(r: &Reader<'_>) -> Result<(), StateError> {
-    match r.remaining() {
-        0 => Ok(()),
-        left => Err(StateError::TrailingBytes(left)),
-    }
-}
-
-fn put_schema(schema: Schema, w: &mut Writer) {
-    w.put_str(schema.name);
-    w.put_u16(schema.version);
-}
-
-/// Writes one table's run of records, as `apply_table` reads it; returns their number.
-fn put_table(
-    name: &str,
-    index: u8,
-    table: &mut dyn Table,
-    w: &mut Writer,
-    fill: impl FnOnce(&mut dyn Table, &mut Writer) -> u32,
-) -> u32 {
-    w.put_str(name);
-    w.put_u8(index);
-    put_schema(table.schema(), w);
-    let at = w.reserve_u32();
-    let before = w.len();
-    let count = fill(table, w);
-    w.fill_u32(at, (w.len() - before) as u32);
-    count
 }
 
 impl Engine for RouterEngine {
@@ -282,38 +222,17 @@ impl Engine for RouterEngine {
 
     fn apply_changes(&mut self, r: &mut Reader<'_>) -> Result<(), StateError> {
         while !r.is_empty() {
-            self.apply_table(r)?;
+            self.router.apply_table(r)?;
         }
         Ok(())
     }
 
     fn save(&mut self, w: &mut Writer) {
-        for at in 0..self.stateful.len() {
-            let id = self.stateful[at].0;
-            let name = self.router.name(id).to_string();
-            let Some(state) = self.state_of(id) else { continue };
-            w.put_str(&name);
-            put_schema(state.schema(), w);
-            let mut small = Writer::new();
-            state.save(&mut small);
-            w.put_bytes(small.as_bytes());
-        }
+        self.router.save(w);
     }
 
     fn restore(&mut self, r: &mut Reader<'_>) -> Result<(), StateError> {
-        while !r.is_empty() {
-            let name = r.get_str()?.to_string();
-            let schema = (r.get_str()?.to_string(), r.get_u16()?);
-            let bytes = r.get_bytes()?;
-            let unknown = || StateError::UnknownElement(name.clone());
-            let id = self.router.find(&name).ok_or_else(unknown)?;
-            let state = self.state_of(id).ok_or_else(unknown)?;
-            check_schema(state.schema(), &schema)?;
-            let mut small = Reader::new(bytes);
-            state.restore(&mut small)?;
-            whole(&small)?;
-        }
-        Ok(())
+        self.router.restore(r)
     }
 
     fn reset(&mut self) {

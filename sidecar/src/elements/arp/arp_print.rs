@@ -144,14 +144,14 @@ impl Element for ArpPrint {
         Ok(())
     }
 
-    fn action(&mut self, _cx: &mut Cx<'_>, packet: Packet) -> Option<Packet> {
+    fn action(&mut self, cx: &mut Cx<'_>, packet: Packet) -> Option<Packet> {
         if self.active
             && let Some(line) = self.line(&packet)
         {
             match &mut self.file {
                 // A full disk does not stop packets.
                 Some(file) => _ = writeln!(file, "{line}"),
-                None => eprintln!("{line}"),
+                None => cx.message(line),
             }
         }
         Some(packet)

@@ -34,6 +34,15 @@ pub(super) static DESCRIPTOR: Descriptor = Descriptor {
         Handler::both("byte_count_call", "N HANDLER [VALUE]"),
     ],
     state: StateKind::Small,
+    details: "Counts the packets and bytes that pass, and estimates their rates with exponentially weighted averages. \
+              When a count reaches its limit, a handler is called once.",
+    example: r#"
+        RatedSource(DATA \<01 02 03>, RATE 100, LIMIT 300, STOP true)
+            -> c :: Counter(COUNT_CALL 10 m.run)
+            -> Discard;
+        m :: Script(TYPE PASSIVE, print "ten packets, $(c.byte_count) bytes");
+        DriverManager(wait_stop, print $(c.count), print $(c.bit_rate));
+    "#,
     build,
     ..Descriptor::BASE
 };

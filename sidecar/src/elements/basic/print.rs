@@ -96,9 +96,9 @@ impl Print {
 }
 
 impl Element for Print {
-    fn action(&mut self, _cx: &mut Cx<'_>, packet: Packet) -> Option<Packet> {
+    fn action(&mut self, cx: &mut Cx<'_>, packet: Packet) -> Option<Packet> {
         if self.active {
-            eprintln!("{}", self.line(&packet));
+            cx.message(self.line(&packet));
         }
         Some(packet)
     }

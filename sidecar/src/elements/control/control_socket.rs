@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::element::{Arg, Args, ConfigError, Cx, Descriptor, Element, Handler, HandlerError};
+use crate::element::{Arg, Args, ConfigError, Cx, Descriptor, Element, Handler, HandlerError, Outside};
 use crate::engine::{ControlEndpoint, ControlPlace};
 
 pub(super) static DESCRIPTOR: Descriptor = Descriptor {
@@ -22,6 +22,7 @@ pub(super) static DESCRIPTOR: Descriptor = Descriptor {
         Handler::read("port", "the TCP port that was asked for"),
         Handler::read("filename", "the UNIX socket"),
     ],
+    outside: Outside::Socket,
     build,
     ..Descriptor::BASE
 };

@@ -1,6 +1,6 @@
 //! Message and Error: say something on standard error when the router is built.
 
-use crate::element::{Arg, Args, ConfigError, Descriptor, Element};
+use crate::element::{Arg, Args, ConfigError, Cx, Descriptor, Element};
 
 const ARGS: &[Arg] = &[
     Arg::required("MESSAGE", "string", "what to say"),
@@ -30,17 +30,24 @@ pub(super) static ERROR: Descriptor = Descriptor {
     ..Descriptor::BASE
 };
 
-struct Message;
+struct Message(String);
 
-impl Element for Message {}
+impl Element for Message {
+    fn initialize(&mut self, cx: &mut Cx<'_>) -> Result<(), String> {
+        if !cx.dry() {
+            cx.message(&self.0);
+        }
+        Ok(())
+    }
+}
 
 fn build(args: &Args<'_>, kind: &str) -> Result<Box<dyn Element>, ConfigError> {
     let message: String = args.need("MESSAGE")?;
-    match args.text("TYPE").unwrap_or(kind) {
-        "MESSAGE" => eprintln!("{message}"),
-        "WARNING" => eprintln!("warning: {message}"),
+    let line = match args.text("TYPE").unwrap_or(kind) {
+        "MESSAGE" => message,
+        "WARNING" => format!("warning: {message}"),
         "ERROR" => return Err(message.into()),
         other => return Err(format!("TYPE: '{other}' is not one of MESSAGE, WARNING, ERROR").into()),
-    }
-    Ok(Box::new(Message))
+    };
+    Ok(Box::new(Message(line)))
 }

@@ -2,8 +2,8 @@
 
 use crate::device::{DeviceKind, DeviceRequest, Direction};
 use crate::element::{
-    Annotations, Arg, Args, Batch, ConfigError, Cx, Descriptor, Element, Handler, HandlerError, StateKind,
-    Time,
+    Annotations, Arg, Args, Batch, ConfigError, Cx, Descriptor, Element, Handler, HandlerError, Outside,
+    StateKind, Time,
 };
 use crate::engine::DeviceId;
 use crate::state::{Reader, Schema, StateError, Stateful, Writer};
@@ -33,6 +33,7 @@ pub(super) static DESCRIPTOR: Descriptor = Descriptor {
     writes: Annotations::TIMESTAMP.union(Annotations::PACKET_TYPE).union(Annotations::MAC_HEADER),
     handlers: &[Handler::read("count", "packets read"), Handler::write("reset_counts", "sets count to 0")],
     state: StateKind::Small,
+    outside: Outside::Device(Direction::Receive),
     build,
     ..Descriptor::BASE
 };
@@ -91,7 +92,7 @@ impl Element for FromDevice {
             Err(error) => {
                 // An interface that is down comes up again: say it once and look again later.
                 if !std::mem::replace(&mut self.failed, true) {
-                    eprintln!("{}: {}: {error}", cx.name(), self.request.name);
+                    cx.message(format_args!("{}: {}: {error}", cx.name(), self.request.name));
                 }
                 cx.set_timer(now + std::time::Duration::from_millis(100));
                 false

@@ -5,7 +5,8 @@ use std::time::Duration;
 use crate::config::IpPrefix;
 use crate::device::{DeviceKind, DeviceRequest, Direction};
 use crate::element::{
-    Annotations, Arg, Args, Batch, ConfigError, Cx, Descriptor, Element, Handler, HandlerError, Packet,
+    Annotations, Arg, Args, Batch, ConfigError, Cx, Descriptor, Element, Handler, HandlerError, Outside,
+    Packet,
 };
 use crate::engine::DeviceId;
 
@@ -30,6 +31,7 @@ pub(super) static DESCRIPTOR: Descriptor = Descriptor {
     writes: Annotations::TIMESTAMP.union(Annotations::NETWORK_HEADER).union(Annotations::TRANSPORT_HEADER),
     handlers: &[Handler::read("dev_name", "name of the tunnel")],
     drops: &[REFUSED, NOT_IP],
+    outside: Outside::Device(Direction::Both),
     build,
     ..Descriptor::BASE
 };
@@ -66,7 +68,7 @@ impl KernelTun {
             Ok(done) => cx.count_drops(REFUSED, done.refused as u64),
             Err(error) => {
                 if !std::mem::replace(&mut self.failed, true) {
-                    eprintln!("{}: {error}", cx.name());
+                    cx.message(format_args!("{}: {error}", cx.name()));
                 }
             }
         }
@@ -83,7 +85,7 @@ impl KernelTun {
             Ok(_) => cx.schedule(),
             Err(error) => {
                 if !std::mem::replace(&mut self.failed, true) {
-                    eprintln!("{}: {error}", cx.name());
+                    cx.message(format_args!("{}: {error}", cx.name()));
                 }
                 cx.set_timer(now + Duration::from_millis(100));
                 return false;

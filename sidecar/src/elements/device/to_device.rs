@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::device::{DeviceKind, DeviceRequest, Direction};
 use crate::element::{
-    Arg, Args, Batch, ConfigError, Cx, Descriptor, Element, Handler, HandlerError, Packet, StateKind,
+    Arg, Args, Batch, ConfigError, Cx, Descriptor, Element, Handler, HandlerError, Outside, Packet, StateKind,
 };
 use crate::engine::DeviceId;
 use crate::packet::BATCH;
@@ -31,6 +31,7 @@ pub(super) static DESCRIPTOR: Descriptor = Descriptor {
     ],
     drops: &[REFUSED],
     state: StateKind::Small,
+    outside: Outside::Device(Direction::Send),
     build,
     ..Descriptor::BASE
 };
@@ -98,7 +99,7 @@ impl Element for ToDevice {
             }
             Err(error) => {
                 if !std::mem::replace(&mut self.failed, true) {
-                    eprintln!("{}: {}: {error}", cx.name(), self.request.name);
+                    cx.message(format_args!("{}: {}: {error}", cx.name(), self.request.name));
                 }
                 let mut lost = std::mem::take(&mut self.waiting);
                 cx.drop_all(REFUSED, &mut lost);

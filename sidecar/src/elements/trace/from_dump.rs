@@ -4,7 +4,8 @@ use std::fs::File;
 
 use super::pcap::{LINK_ETHER, LINK_RAW_IP, Reader, link_name};
 use crate::element::{
-    Annotations, Arg, Args, Batch, ConfigError, Cx, Descriptor, Element, Handler, HandlerError, Packet, Time,
+    Annotations, Arg, Args, Batch, ConfigError, Cx, Descriptor, Element, Handler, HandlerError, Outside,
+    Packet, Time,
 };
 use crate::elements::basic::parse_handler;
 use crate::packet::BATCH;
@@ -43,6 +44,7 @@ pub(super) static DESCRIPTOR: Descriptor = Descriptor {
         Handler::write("stop", "stops reading and the router"),
     ],
     drops: &[NOT_IP],
+    outside: Outside::File,
     build,
     ..Descriptor::BASE
 };
@@ -100,7 +102,7 @@ impl FromDump {
                 found
             }
             Err(error) => {
-                eprintln!("{}: {}: {error}", cx.name(), self.file);
+                cx.message(format_args!("{}: {}: {error}", cx.name(), self.file));
                 self.reader = None;
                 None
             }

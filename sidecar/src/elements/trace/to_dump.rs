@@ -5,7 +5,7 @@ use std::io::{BufWriter, Write};
 
 use super::pcap::{LINK_ETHER, link_type, write_header, write_packet};
 use crate::element::{
-    Annotations, Arg, Args, Batch, ConfigError, Cx, Descriptor, Element, Handler, HandlerError, Time,
+    Annotations, Arg, Args, Batch, ConfigError, Cx, Descriptor, Element, Handler, HandlerError, Outside, Time,
 };
 use crate::packet::BATCH;
 
@@ -29,6 +29,7 @@ pub(super) static DESCRIPTOR: Descriptor = Descriptor {
         Handler::write("flush", "writes what is buffered"),
         Handler::read("filename", "the file"),
     ],
+    outside: Outside::File,
     build,
     ..Descriptor::BASE
 };
@@ -67,7 +68,7 @@ impl ToDump {
             let stamp = packet.anno().timestamp;
             let at = if stamp == Time(0) { cx.now() } else { stamp };
             if let Err(error) = write_packet(out, packet, at, self.snaplen, self.nano) {
-                eprintln!("{}: {}: {error}", cx.name(), self.file);
+                cx.message(format_args!("{}: {}: {error}", cx.name(), self.file));
                 self.out = None;
                 return;
             }
@@ -85,7 +86,7 @@ impl Element for ToDump {
             return Ok(());
         }
         let inner: Box<dyn Write + Send> = match self.file.as_str() {
-            "-" => Box::new(std::io::stdout()),
+            "-" => cx.standard_output(),
             name => Box::new(File::create(name).map_err(|error| format!("{name}: {error}"))?),
         };
         let mut out = BufWriter::with_capacity(1 << 16, inner);

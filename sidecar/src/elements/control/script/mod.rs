@@ -166,10 +166,13 @@ impl Script {
                     self.end(cx);
                     return;
                 }
-                Err(problem) => eprintln!("{}: {problem}", cx.name()),
+                Err(problem) => cx.message(format_args!("{}: {problem}", cx.name())),
             }
         }
-        eprintln!("{}: script does not end, stopped after {MOST_STEPS} instructions", cx.name());
+        cx.message(format_args!(
+            "{}: script does not end, stopped after {MOST_STEPS} instructions",
+            cx.name()
+        ));
         self.end(cx);
     }
 
@@ -195,12 +198,12 @@ impl Script {
             }
             Instruction::Print { file, append, newline, text } => {
                 let text = self.text(cx, text)?;
-                print(file.as_deref(), *append, *newline, &text)?;
+                print(cx, file.as_deref(), *append, *newline, &text)?;
             }
             Instruction::Read { handler, quiet } => {
                 let handler = self.text(cx, handler)?;
                 let value = self.call(cx, &handler)?;
-                if *quiet { eprintln!("{value}") } else { eprintln!("{handler}:\n{value}\n") }
+                if *quiet { cx.message(value) } else { cx.message(format_args!("{handler}:\n{value}\n")) }
             }
             Instruction::Write { handler, value } => {
                 let value = self.text(cx, value)?;
@@ -235,7 +238,8 @@ impl Script {
                 return Ok(Step::End);
             }
             Instruction::Error(text) => {
-                eprintln!("{}", self.text(cx, text)?);
+                let line = self.text(cx, text)?;
+                cx.message(line);
                 return Ok(Step::End);
             }
         }
@@ -292,10 +296,10 @@ impl Script {
 }
 
 /// Prints to standard output or to a file.
-fn print(file: Option<&str>, append: bool, newline: bool, text: &str) -> Result<(), String> {
+fn print(cx: &Cx<'_>, file: Option<&str>, append: bool, newline: bool, text: &str) -> Result<(), String> {
     let end = if newline && !text.ends_with('\n') { "\n" } else { "" };
     let Some(file) = file.filter(|file| *file != "-") else {
-        let mut out = std::io::stdout().lock();
+        let mut out = cx.standard_output();
         return write!(out, "{text}{end}").and_then(|()| out.flush()).map_err(|e| e.to_string());
     };
     let mut options = OpenOptions::new();
