@@ -8,6 +8,7 @@ want() { command -v "$1" >/dev/null || missing+=("$2"); }
 want redis-server redis-server
 want ip iproute2
 want ethtool ethtool
+want valgrind valgrind
 [ ${#missing[@]} -gt 0 ] || exit 0
 
 if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null; then

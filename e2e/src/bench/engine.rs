@@ -15,7 +15,7 @@ use anf_sidecar::packet::{Batch, Packet};
 use anf_sidecar::registry::Registry;
 use nix::time::{ClockId, clock_gettime};
 
-use super::{Figure, quantile};
+use super::{Figure, checksum, quantile};
 use crate::Error;
 use crate::lab::Example;
 
@@ -272,12 +272,6 @@ fn arp_reply() -> Vec<u8> {
     frame.extend_from_slice(&[&HOST_MAC[..], &[10, 100, 2, 2], &WAN_MAC, &[10, 100, 2, 1]].concat());
     frame.resize(60, 0);
     frame
-}
-
-fn checksum(header: &[u8]) -> u16 {
-    let sum: u32 = header.chunks(2).map(|pair| u32::from(pair[0]) << 8 | u32::from(pair[1])).sum();
-    let folded = (sum & 0xffff) + (sum >> 16);
-    !((folded & 0xffff) + (folded >> 16)) as u16
 }
 
 #[cfg(test)]

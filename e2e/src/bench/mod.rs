@@ -2,9 +2,11 @@
 //!
 //! Timed figures live here and in no test. A figure is the median of its runs; a distribution gives several figures.
 
+pub mod dataplane;
 pub mod edge;
 pub mod engine;
 pub mod handover;
+mod trace;
 
 use std::fs;
 use std::path::Path;
@@ -58,6 +60,13 @@ pub fn quantile(samples: &[f64], quantile: f64) -> f64 {
     sorted.sort_by(f64::total_cmp);
     let at = (sorted.len() as f64 * quantile).ceil() as usize;
     sorted.get(at.saturating_sub(1)).copied().unwrap_or_default()
+}
+
+/// The checksum of an IP header whose field for it is 0.
+fn checksum(header: &[u8]) -> u16 {
+    let sum: u32 = header.chunks(2).map(|pair| u32::from(pair[0]) << 8 | u32::from(pair[1])).sum();
+    let folded = (sum & 0xffff) + (sum >> 16);
+    !((folded & 0xffff) + (folded >> 16)) as u16
 }
 
 /// Writes one JSON object a line, with the folder.

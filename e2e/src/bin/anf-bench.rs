@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use anf_e2e::Error;
-use anf_e2e::bench::{Figure, edge, engine, handover, table_head, write};
+use anf_e2e::bench::{Figure, dataplane, edge, engine, handover, table_head, write};
 use anf_e2e::lab::Example;
 use anf_e2e::process::end_orderly_on_signals;
 use anyhow::{Context, bail};
@@ -40,6 +40,9 @@ fn main() -> anyhow::Result<()> {
     println!("{}", table_head());
     for case in engine::CASES.into_iter().filter(|case| wanted("engine", case)) {
         results.take(case, engine::measure(case, &example).map(|figure| vec![figure]));
+    }
+    for case in dataplane::CASES.iter().filter(|case| wanted("dataplane", case.name)) {
+        results.take(case.name, dataplane::measure(case, programs, &work.join("traces")));
     }
     for case in edge::CASES.into_iter().filter(|case| wanted("edge", case)) {
         results.take(case, edge::measure(case, programs, &work));
