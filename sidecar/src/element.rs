@@ -135,6 +135,12 @@ pub trait Element: Any + Send {
         Err(HandlerError::NoHandler(handler.to_owned()))
     }
 
+    /// Takes over from the element of the same name and class in the router that this one replaces (`hotconfig`): what
+    /// a user would miss, within the limits of the new configuration. Tables are taken over already.
+    fn take_state(&mut self, cx: &mut Cx<'_>, old: &mut dyn Any) {
+        let _ = (cx, old);
+    }
+
     /// The element's state, if it has any that moves with it.
     fn stateful(&mut self) -> Option<&mut dyn Stateful> {
         None

@@ -1,6 +1,6 @@
 //! Handlers of a running router over its control sockets, as a user's own script speaks to them.
 
-#![allow(clippy::unwrap_used, reason = "a helper of a test may fail the test")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a helper of a test may fail the test")]
 
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
@@ -21,9 +21,9 @@ impl Drop for Run {
     }
 }
 
-fn run(socket: &Path) -> Run {
+fn run(socket: &Path, router: &str, options: &[&str]) -> Run {
     let mut command = Command::new(env!("CARGO_BIN_EXE_anf-sidecar"));
-    command.args(["run", "-e", ROUTER, "-u"]).arg(socket).stdin(Stdio::null());
+    command.args(["run", "-e", router]).args(options).arg("-u").arg(socket).stdin(Stdio::null());
     Run(command.spawn().unwrap())
 }
 
@@ -54,7 +54,7 @@ fn say(client: &mut BufReader<UnixStream>, text: &str) {
 #[test]
 fn handlers_of_a_running_router_are_read_and_written_and_stop_it() {
     let socket = std::env::temp_dir().join(format!("anf-control-{}.sock", std::process::id()));
-    let mut router = run(&socket);
+    let mut router = run(&socket, ROUTER, &[]);
     let (mut first, mut second) = (connect(&socket), connect(&socket));
     assert_eq!(line(&mut first), "Click::ControlSocket/1.3");
     assert_eq!(line(&mut second), "Click::ControlSocket/1.3");
@@ -81,4 +81,37 @@ fn line_of(client: &mut BufReader<UnixStream>, length: usize) -> String {
     let mut data = vec![0; length];
     std::io::Read::read_exact(client, &mut data).unwrap();
     String::from_utf8(data).unwrap()
+}
+
+#[test]
+fn a_running_router_is_replaced_and_keeps_what_is_in_its_queue() {
+    let socket = std::env::temp_dir().join(format!("anf-hot-{}.sock", std::process::id()));
+    let source =
+        "InfiniteSource(LIMIT 3) -> q :: Queue -> u :: Unqueue(ACTIVE false) -> c :: Counter -> Discard;";
+    let _router = run(&socket, source, &["-R"]);
+    let mut client = connect(&socket);
+    line(&mut client);
+
+    let bad = "q :: Queue -> Discad;";
+    say(&mut client, &format!("WRITEDATA hotconfig {}\n{bad}", bad.len()));
+    let mut refusal = vec![line(&mut client)];
+    while refusal.last().is_some_and(|line| line.starts_with("520-")) {
+        refusal.push(line(&mut client));
+    }
+    assert!(refusal.concat().contains("520") && refusal.concat().contains("Discad"), "{refusal:?}");
+
+    let good = "Idle -> q :: Queue -> Unqueue -> c :: Counter -> Discard; ";
+    say(&mut client, &format!("WRITEDATA hotconfig {}\n{good}", good.len()));
+    assert_eq!(line(&mut client), "200 Write handler 'hotconfig' OK");
+    for _ in 0..200 {
+        say(&mut client, "READ c.count\n");
+        if line(&mut client).starts_with("200")
+            && line(&mut client) == "DATA 1"
+            && line_of(&mut client, 1) == "3"
+        {
+            return;
+        }
+        thread::sleep(Duration::from_millis(10));
+    }
+    panic!("the packets of the old router did not reach the new one");
 }

@@ -64,6 +64,14 @@ fn is_name(word: &str) -> bool {
 }
 
 impl Text {
+    pub(super) fn new(name: &str, text: String) -> Self {
+        Self { name: name.to_owned(), text, parameters: Vec::new() }
+    }
+
+    pub(super) fn as_str(&self) -> &str {
+        &self.text
+    }
+
     pub(super) fn flatten(&self) -> Result<FlatGraph, Diagnostics> {
         anf_click::flatten(&anf_click::parse(&self.name, &self.text)?, &self.parameters)
     }

@@ -4,6 +4,7 @@
 //! the clock for a router that runs alone.
 
 mod control;
+mod drive;
 mod elements;
 pub mod example;
 mod load;

@@ -2,16 +2,16 @@
 
 use std::io::Write as _;
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use anf_click::FlatGraph;
+use anf_click::{Diagnostics, FlatGraph, SettledGraph};
 use clap::Args;
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::control::ControlServer;
+use super::drive::{run_real, run_simulated};
 use super::example::START;
-use super::load::{Source, complain};
-use crate::engine::{ControlEndpoint, ControlPlace, DeviceId, Env, Router, Time};
+use super::load::{Source, Text, complain};
+use crate::engine::{ControlEndpoint, ControlPlace, Env, Router, Time};
 use crate::registry::Registry;
 
 /// Options of `run`.
@@ -28,6 +28,9 @@ pub struct RunArgs {
     /// Do not run the router.
     #[arg(short = 'q', long = "quit")]
     quit: bool,
+    /// Let the handler `hotconfig` replace the configuration while it runs.
+    #[arg(short = 'R', long = "allow-reconfigure")]
+    hot_swap: bool,
     /// Print the time it took.
     #[arg(short = 't', long = "time")]
     time: bool,
@@ -57,9 +60,6 @@ pub struct FlattenArgs {
     #[arg(short = 'o', long = "output", value_name = "FILE", default_value = "-")]
     output: String,
 }
-
-/// Passes between two looks at clock and devices while there is work: a clock reading costs as much as a packet.
-const PASSES: u32 = 16;
 
 pub(super) fn flatten(args: &FlattenArgs) -> u8 {
     let text = match args.source.read() {
@@ -94,21 +94,8 @@ pub(super) fn main(args: &RunArgs) -> u8 {
         Ok(text) => text,
         Err(message) => return fail(&message),
     };
-    let registry = Registry::standard();
-    let start = if args.simtime { START } else { Time::system() };
-    let mut env = Env {
-        opener: Some(Box::new(crate::device::open)),
-        simulated: args.simtime,
-        control_sockets: true,
-        now: start,
-        seed: if args.simtime { 0 } else { start.0 },
-        ..Env::default()
-    };
-    let built = text.settle(&registry).and_then(|graph| {
-        let router = Router::build(&graph, &registry, &mut env)?;
-        Ok((graph, router))
-    });
-    let (graph, mut router) = match built {
+    let now = if args.simtime { START } else { Time::system() };
+    let (graph, router) = match build(args, &text, now) {
         Ok(built) => built,
         Err(found) => {
             complain(&found);
@@ -121,36 +108,89 @@ pub(super) fn main(args: &RunArgs) -> u8 {
     }
     drop(graph);
     let begin = Instant::now();
-    if !args.quit {
-        let served = listen(args, &mut router).map(|mut control| match args.simtime {
-            true => run_simulated(&mut router),
-            false => run_real(&mut router, &mut control),
-        });
-        if let Err(message) = served {
-            return fail(&message);
-        }
+    let mut run = Run { args, now, router, control: ControlServer::default() };
+    if !args.quit
+        && let Err(message) = run.finish()
+    {
+        return fail(&message);
     }
     if args.time {
         eprintln!("{:.3} seconds", begin.elapsed().as_secs_f64());
     }
     for handler in &args.handlers {
-        status |= print_handler(&mut router, handler, args.handlers.len() > 1);
+        status |= print_handler(&mut run.router, handler, args.handlers.len() > 1);
     }
     status
 }
 
-/// The control sockets that options and elements ask for.
-fn listen(args: &RunArgs, router: &mut Router) -> Result<ControlServer, String> {
-    let tcp = |port: &u16| ControlPlace::Tcp { port: *port, next_free: false, localhost: false };
-    let places = args.ports.iter().map(tcp).chain(args.sockets.iter().cloned().map(ControlPlace::Unix));
-    let asked = places.map(|place| ControlEndpoint { place, read_only: false });
-    let endpoints: Vec<ControlEndpoint> = asked.chain(router.take_control_endpoints()).collect();
-    if args.simtime && !endpoints.is_empty() {
-        return Err("control sockets need real time; leave out --simtime".to_owned());
+fn build(args: &RunArgs, text: &Text, now: Time) -> Result<(SettledGraph, Router), Diagnostics> {
+    let registry = Registry::standard();
+    let mut env = Env {
+        opener: Some(Box::new(crate::device::open)),
+        simulated: args.simtime,
+        control_sockets: true,
+        now,
+        text: text.as_str().to_owned(),
+        hot_swap: args.hot_swap,
+        seed: if args.simtime { 0 } else { now.0 },
+        ..Env::default()
+    };
+    let graph = text.settle(&registry)?;
+    let router = Router::build(&graph, &registry, &mut env)?;
+    Ok((graph, router))
+}
+
+/// A router under way.
+struct Run<'a> {
+    args: &'a RunArgs,
+    /// Virtual time.
+    now: Time,
+    router: Router,
+    control: ControlServer,
+}
+
+impl Run<'_> {
+    fn finish(&mut self) -> Result<(), String> {
+        self.listen()?;
+        loop {
+            if self.args.simtime {
+                run_simulated(&mut self.router, &mut self.now)
+            } else {
+                run_real(&mut self.router, &mut self.control)
+            }
+            let Some(text) = self.router.take_next_text() else { return Ok(()) };
+            if let Err(message) = self.replace(text) {
+                eprintln!("hotconfig: {message}; the old configuration goes on");
+            }
+        }
     }
-    let mut control = ControlServer::default();
-    endpoints.iter().try_for_each(|endpoint| control.listen(endpoint))?;
-    Ok(control)
+
+    /// Goes on with another text.
+    fn replace(&mut self, text: String) -> Result<(), String> {
+        let now = if self.args.simtime { self.now } else { Time::system() };
+        let (_, router) =
+            build(self.args, &Text::new("hotconfig", text), now).map_err(|found| found.to_string())?;
+        let mut old = std::mem::replace(&mut self.router, router);
+        if let Err(message) = self.listen() {
+            self.router = old;
+            return Err(message);
+        }
+        self.router.take_state(&mut old);
+        Ok(())
+    }
+
+    /// Serves the control sockets that options and elements ask for, and no others.
+    fn listen(&mut self) -> Result<(), String> {
+        let tcp = |port: &u16| ControlPlace::Tcp { port: *port, next_free: false, localhost: false };
+        let unix = self.args.sockets.iter().cloned().map(ControlPlace::Unix);
+        let asked = self.args.ports.iter().map(tcp).chain(unix);
+        let asked = asked.map(|place| ControlEndpoint { place, read_only: false });
+        let endpoints: Vec<ControlEndpoint> = asked.chain(self.router.take_control_endpoints()).collect();
+        if self.args.simtime && !endpoints.is_empty() {
+            return Err("control sockets need real time; leave out --simtime".to_owned());
+        }
+        self.control.listen_to(&endpoints)
+    }
 }
 
 /// Prints a read handler's value: its name first if there are several, as click(1) does.
@@ -170,84 +210,5 @@ fn print_handler(router: &mut Router, path: &str, with_name: bool) -> u8 {
             eprintln!("{error}");
             1
         }
-    }
-}
-
-/// Virtual time: never waits.
-fn run_simulated(router: &mut Router) {
-    let mut now = START;
-    while let Some(next) = router.run(now).next_time(now) {
-        now = next;
-    }
-}
-
-fn run_real(router: &mut Router, control: &mut ControlServer) {
-    loop {
-        let now = Time::system();
-        let mut pass = router.run(now);
-        let mut passes = 1;
-        while !pass.stop && pass.ready && pass.worked && passes < PASSES {
-            pass = router.run(now);
-            passes += 1;
-        }
-        if pass.stop {
-            return;
-        }
-        let wait = if pass.ready {
-            Some(Duration::ZERO)
-        } else {
-            pass.next_timer.map(|at| at.since(Time::system()))
-        };
-        wait_for_sockets(router, control, wait);
-    }
-}
-
-/// Waits until a device or a control socket is ready or `wait` is over; for ever if that is `None`.
-fn wait_for_sockets(router: &mut Router, control: &mut ControlServer, wait: Option<Duration>) {
-    let mut ids: Vec<DeviceId> = Vec::new();
-    let mut always = false;
-    let mut ready = Vec::new();
-    let mut asked = false;
-    {
-        let mut fds = Vec::new();
-        for device in router.devices() {
-            let Some(fd) = device.device.fd() else {
-                always |= device.wants_read;
-                continue;
-            };
-            let mut flags = PollFlags::empty();
-            flags.set(PollFlags::IN, device.wants_read);
-            flags.set(PollFlags::OUT, device.wants_write);
-            ids.push(device.id);
-            fds.push(PollFd::from_borrowed_fd(fd, flags));
-        }
-        fds.extend(control.wanted().map(|(fd, flags)| PollFd::from_borrowed_fd(fd, flags)));
-        if fds.is_empty() && wait == Some(Duration::ZERO) {
-            return;
-        }
-        let wait = if always { Some(Duration::from_micros(100)) } else { wait };
-        let timeout = wait.and_then(|wait| Timespec::try_from(wait).ok());
-        // An interrupted wait is a short wait.
-        if poll(&mut fds, timeout.as_ref()).is_ok() {
-            let (devices, sockets) = fds.split_at(ids.len());
-            asked = sockets.iter().any(|fd| !fd.revents().is_empty());
-            for (id, fd) in ids.iter().zip(devices) {
-                let got = fd.revents();
-                let broken = got.intersects(PollFlags::ERR | PollFlags::HUP);
-                ready.push((
-                    *id,
-                    got.contains(PollFlags::IN) || broken,
-                    got.contains(PollFlags::OUT) || broken,
-                ));
-            }
-        }
-    }
-    for (id, readable, writable) in ready {
-        if readable || writable {
-            router.device_ready(id, readable, writable);
-        }
-    }
-    if asked {
-        control.serve(router);
     }
 }

@@ -139,6 +139,11 @@ fn make_core(graph: &SettledGraph, classes: Vec<&'static Descriptor>, env: &mut 
         deferred: Vec::new(),
         random: env.seed,
         console: env.console.clone(),
+        text: std::mem::take(&mut env.text),
+        flat: flat.to_string(),
+        requirements: flat.requirements.clone(),
+        hot_swap: env.hot_swap,
+        next_text: None,
     }
 }
 

@@ -69,6 +69,13 @@ pub(crate) struct Core {
     pub(crate) deferred: Vec<(String, String)>,
     pub(crate) random: u64,
     pub(crate) console: Console,
+    pub(crate) text: String,
+    /// The same, flat.
+    pub(crate) flat: String,
+    pub(crate) requirements: Vec<String>,
+    pub(crate) hot_swap: bool,
+    /// The text that is to replace this one.
+    pub(crate) next_text: Option<String>,
 }
 
 impl Core {

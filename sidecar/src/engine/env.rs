@@ -27,6 +27,10 @@ pub struct Env {
     pub dry: bool,
     /// The time at which the router starts.
     pub now: Time,
+    /// The text that the router is made of, for its handler `config`.
+    pub text: String,
+    /// Whether the handler `hotconfig` may replace the router by one of another text.
+    pub hot_swap: bool,
     /// Where elements print.
     pub console: Console,
     /// Seed of the random numbers that elements use.

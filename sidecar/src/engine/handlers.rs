@@ -1,8 +1,12 @@
 //! Handlers: named values that can be read, and orders that can be given, per element and for the whole router.
 
+use anf_click::Diagnostics;
+
+use super::Router;
 use super::core::Core;
 use super::cx::{Cx, Slot};
 use crate::element::{Descriptor, Handler, HandlerError};
+use crate::registry::Registry;
 
 /// What every element answers, whatever its class.
 const FOR_ALL: &[(&str, &str)] = &[
@@ -27,8 +31,24 @@ const READ: Access = Access { readable: true, writable: false };
 const WRITE: Access = Access { readable: false, writable: true };
 
 /// Handlers of the router.
-const OF_ROUTER: &[(&str, Access)] =
-    &[("version", READ), ("list", READ), ("driver", READ), ("handlers", READ), ("stop", WRITE)];
+const OF_ROUTER: &[(&str, Access)] = &[
+    ("version", READ),
+    ("list", READ),
+    ("classes", READ),
+    ("config", READ),
+    ("flatconfig", READ),
+    ("requirements", READ),
+    ("driver", READ),
+    ("handlers", READ),
+    ("stop", WRITE),
+];
+
+/// Of a router that may be replaced.
+const HOT_CONFIG: (&str, Access) = ("hotconfig", WRITE);
+
+fn of_router(core: &Core) -> Vec<(&'static str, Access)> {
+    OF_ROUTER.iter().copied().chain(core.hot_swap.then_some(HOT_CONFIG)).collect()
+}
 
 fn of_element(class: &Descriptor) -> Vec<(&'static str, Access)> {
     let access = |h: &Handler| Access { readable: h.readable, writable: h.writable };
@@ -47,7 +67,7 @@ fn show(handlers: &[(&str, Access)]) -> String {
 pub(super) fn access(core: &Core, path: &str) -> Result<Access, HandlerError> {
     let (name, handler) = split(path);
     let handlers = match name {
-        "" => OF_ROUTER.to_vec(),
+        "" => of_router(core),
         name => of_element(core.classes[find(core, u32::MAX, name)? as usize]),
     };
     let found = handlers.iter().find(|(known, _)| *known == handler).map(|(_, access)| *access);
@@ -100,7 +120,7 @@ pub(super) fn write(
 ) -> Result<(), HandlerError> {
     let (name, handler) = split(path);
     if name.is_empty() {
-        return write_router(core, handler);
+        return write_router(core, handler, value);
     }
     let id = find(core, from, name)?;
     let Some(mut element) = elements[id as usize].take() else {
@@ -161,17 +181,35 @@ fn read_router(core: &Core, handler: &str) -> Result<String, HandlerError> {
         "version" => Ok(env!("CARGO_PKG_VERSION").to_owned()),
         "list" => Ok(format!("{}\n{}\n", core.names.len(), core.names.join("\n"))),
         "driver" => Ok("atomicnf".to_owned()),
-        "handlers" => Ok(show(OF_ROUTER)),
+        "classes" => {
+            Ok(Registry::standard().descriptors().map(|class| format!("{}\n", class.class)).collect())
+        }
+        "config" => Ok(core.text.clone()),
+        "flatconfig" => Ok(core.flat.clone()),
+        "requirements" => Ok(core.requirements.iter().map(|name| format!("{name}\n")).collect()),
+        "handlers" => Ok(show(&of_router(core))),
         other => Err(HandlerError::NoHandler(other.to_owned())),
     }
 }
 
-fn write_router(core: &mut Core, handler: &str) -> Result<(), HandlerError> {
+fn write_router(core: &mut Core, handler: &str, value: &str) -> Result<(), HandlerError> {
     match handler {
         "stop" => {
             core.stops += 1;
             Ok(())
         }
+        "hotconfig" if core.hot_swap => {
+            check_text(value).map_err(|found| HandlerError::Refused(found.to_string()))?;
+            core.next_text = Some(value.to_owned());
+            Ok(())
+        }
         other => Err(HandlerError::NoHandler(other.to_owned())),
     }
+}
+
+/// Whether a router can be made of a text.
+fn check_text(text: &str) -> Result<(), Diagnostics> {
+    let registry = Registry::standard();
+    let flat = anf_click::flatten(&anf_click::parse("hotconfig", text)?, &[])?;
+    Router::check(&anf_click::settle(flat, &registry)?, &registry)
 }

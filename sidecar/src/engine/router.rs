@@ -262,6 +262,16 @@ impl Router {
         }
     }
 
+    /// The text that is to replace this router's, once: somebody wrote it to `hotconfig`.
+    pub fn take_next_text(&mut self) -> Option<String> {
+        self.core.next_text.take()
+    }
+
+    /// Whether [`Router::take_next_text`] has one.
+    pub fn has_next_text(&self) -> bool {
+        self.core.next_text.is_some()
+    }
+
     /// What ControlSockets ask for, once.
     pub fn take_control_endpoints(&mut self) -> Vec<ControlEndpoint> {
         std::mem::take(&mut self.core.control)

@@ -3,6 +3,7 @@
 //! Elements are named and their schemas checked, so that state read from elsewhere cannot reach the wrong one. Small
 //! state is written whole: [`Router::save`]. Tables are written as runs of records: [`put_table`].
 
+use super::cx::Cx;
 use super::{ElementId, Router, Time};
 use crate::state::{Reader, Schema, StateError, Stateful, Table, Writer};
 
@@ -51,6 +52,40 @@ impl Router {
         let mut run = Reader::new(r.get_bytes()?);
         table.apply(&mut run)?;
         whole(&run)
+    }
+
+    /// Takes over from the router that this one replaces: tables, and what elements take ([`Element::take_state`]), of
+    /// elements that both have under one name and class.
+    pub fn take_state(&mut self, old: &mut Router) {
+        for id in self.ids() {
+            let class = self.core.classes[id.0 as usize];
+            let Some(old_id) = old.find(self.name(id)) else { continue };
+            if !std::ptr::eq(class, old.core.classes[old_id.0 as usize]) {
+                continue;
+            }
+            self.take_tables(id, old, old_id);
+            let (Some(mut element), Some(from)) =
+                (self.elements[id.0 as usize].take(), old.element_mut(old_id))
+            else {
+                continue;
+            };
+            let mut cx = Cx { elements: &mut self.elements, core: &mut self.core, id: id.0, base: 0 };
+            element.take_state(&mut cx, from);
+            self.elements[id.0 as usize] = Some(element);
+            self.settle_handler();
+        }
+    }
+
+    fn take_tables(&mut self, id: ElementId, old: &mut Router, old_id: ElementId) {
+        let (Some(to), Some(from)) = (self.state_of(id), old.state_of(old_id)) else { return };
+        for (to, from) in to.tables().into_iter().zip(from.tables()) {
+            for chunk in 0..from.chunks() {
+                let mut w = Writer::new();
+                from.snapshot_chunk(chunk, &mut w);
+                // A table reads back what one of its kind wrote.
+                let _ = to.apply(&mut Reader::new(w.as_bytes()));
+            }
+        }
     }
 
     /// The state of an element, if it has any.

@@ -25,7 +25,7 @@ const NEXT_FREE: u16 = 11;
 
 struct Listener {
     socket: Socket,
-    read_only: bool,
+    endpoint: ControlEndpoint,
 }
 
 enum Socket {
@@ -79,8 +79,23 @@ pub(super) struct ControlServer {
 }
 
 impl ControlServer {
-    /// Listens; an error names the place.
-    pub(super) fn listen(&mut self, endpoint: &ControlEndpoint) -> Result<(), String> {
+    /// Listens to these and no others; an error names the place, and leaves all as it was.
+    pub(super) fn listen_to(&mut self, endpoints: &[ControlEndpoint]) -> Result<(), String> {
+        let before = self.listeners.len();
+        for endpoint in endpoints {
+            if self.listeners.iter().any(|listener| listener.endpoint == *endpoint) {
+                continue;
+            }
+            if let Err(message) = self.listen(endpoint) {
+                self.listeners.truncate(before);
+                return Err(message);
+            }
+        }
+        self.listeners.retain(|listener| endpoints.contains(&listener.endpoint));
+        Ok(())
+    }
+
+    fn listen(&mut self, endpoint: &ControlEndpoint) -> Result<(), String> {
         let opened = match &endpoint.place {
             ControlPlace::Tcp { port, next_free, localhost } => {
                 open_tcp(*port, *next_free, *localhost).map_err(|error| format!("port {port}: {error}"))
@@ -89,7 +104,7 @@ impl ControlServer {
                 open_unix(path).map_err(|error| format!("{}: {error}", path.display()))
             }
         };
-        self.listeners.push(Listener { socket: opened?, read_only: endpoint.read_only });
+        self.listeners.push(Listener { socket: opened?, endpoint: endpoint.clone() });
         Ok(())
     }
 
@@ -112,7 +127,7 @@ impl ControlServer {
             while self.clients.len() < MAX_CLIENTS {
                 // A client that is gone again is no client.
                 let Ok(stream) = listener.socket.accept() else { break };
-                self.clients.push(Client { stream, talk: Conversation::new(listener.read_only) });
+                self.clients.push(Client { stream, talk: Conversation::new(listener.endpoint.read_only) });
             }
         }
         self.clients.retain_mut(|client| client.turn(router).is_ok());

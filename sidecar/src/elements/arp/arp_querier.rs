@@ -3,6 +3,7 @@
 //! Input 0 takes IP packets with the next hop in their destination annotation, input 1 ARP replies. Frames leave by
 //! output 0, queries by output 1 if it is connected.
 
+use std::any::Any;
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
@@ -298,6 +299,14 @@ impl Element for ArpQuerier {
             },
         }
         Ok(())
+    }
+
+    fn take_state(&mut self, _cx: &mut Cx<'_>, old: &mut dyn Any) {
+        if let TableRef::Own(cache) = &mut self.table
+            && let Some(TableRef::Own(old)) = old.downcast_mut::<Self>().map(|old| &mut old.table)
+        {
+            cache.take(old);
+        }
     }
 
     fn stateful(&mut self) -> Option<&mut dyn Stateful> {

@@ -1,5 +1,6 @@
 //! ARPTable: a table of neighbours that several ARPQueriers share.
 
+use std::any::Any;
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
@@ -107,6 +108,12 @@ impl Element for ArpTable {
             return Ok(());
         }
         write_table(&mut self.cache, handler, value)
+    }
+
+    fn take_state(&mut self, _cx: &mut Cx<'_>, old: &mut dyn Any) {
+        if let Some(old) = old.downcast_mut::<Self>() {
+            self.cache.take(&mut old.cache);
+        }
     }
 
     fn stateful(&mut self) -> Option<&mut dyn Stateful> {

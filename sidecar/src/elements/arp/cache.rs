@@ -67,6 +67,12 @@ impl Cache {
         Self { neighbours: HashMap::default(), limits, waiting: 0 }
     }
 
+    /// Takes the neighbours of another cache; the limits stay.
+    pub(super) fn take(&mut self, other: &mut Self) {
+        self.neighbours = std::mem::take(&mut other.neighbours);
+        self.waiting = std::mem::take(&mut other.waiting);
+    }
+
     /// What to do with a packet for `ip`.
     #[inline]
     pub(super) fn ask(&mut self, ip: u32, now: u64) -> Answer {

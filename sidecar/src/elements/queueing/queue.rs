@@ -5,6 +5,7 @@
 //! upstream when they are full. Click's classes differ further in how long a puller keeps asking an empty queue; here it
 //! sleeps at once.
 
+use std::any::Any;
 use std::collections::VecDeque;
 
 use crate::element::{
@@ -198,6 +199,18 @@ impl Element for Queue {
         if was_full && count > 0 {
             self.tell(cx);
         }
+    }
+
+    fn take_state(&mut self, cx: &mut Cx<'_>, old: &mut dyn Any) {
+        let Some(old) = old.downcast_mut::<Self>() else { return };
+        for packet in old.packets.drain(..) {
+            if let Some(victim) = self.append(packet) {
+                cx.drop(OVERFLOW, victim);
+            }
+        }
+        self.highwater = self.packets.len();
+        self.tell(cx);
+        cx.wake_pullers(0);
     }
 
     fn start(&mut self, cx: &mut Cx<'_>) {
