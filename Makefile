@@ -101,7 +101,9 @@ fuzz: ## every fuzz target, SECONDS= each (60), from the tests' samples on
 	command -v cargo-fuzz >/dev/null || cargo install --locked cargo-fuzz
 	cd sidecar && mkdir -p fuzz/corpus/text && cargo fuzz run --sanitizer none text \
 	  fuzz/corpus/text ../click/tests/click/samples ../examples -- -max_total_time=$(SECONDS) -max_len=8192
-	cd sidecar && cargo fuzz run --sanitizer none frame -- -max_total_time=$(SECONDS)
+	cd sidecar && for target in frame packet; do mkdir -p fuzz/corpus/$$target fuzz/seeds/$$target && \
+	  cargo fuzz run --sanitizer none $$target fuzz/corpus/$$target fuzz/seeds/$$target -- \
+	    -max_total_time=$(SECONDS) || exit; done
 
 clean: ## remove what was built here; the caches of the cluster stay
 	cargo clean

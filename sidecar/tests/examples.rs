@@ -5,7 +5,7 @@
 use anf_sidecar::driver::example::Example;
 use anf_sidecar::driver::reference;
 use anf_sidecar::element::{Batch, Descriptor, Outside, Packet};
-use anf_sidecar::engine::{ElementId, Router, put_table};
+use anf_sidecar::engine::{Router, put_table};
 use anf_sidecar::registry::Registry;
 use anf_sidecar::state::{Reader, Writer};
 
@@ -200,20 +200,14 @@ fn malformed_packets_do_no_harm_anywhere() {
     let frames = malformed();
     for class in classes() {
         let mut example = example(class);
-        let inputs: Vec<ElementId> =
-            example.router.ids().filter(|id| has_input(&example.router, *id)).collect();
+        let inputs = example.router.push_inputs();
         for frame in &frames {
-            for &id in &inputs {
+            for &(id, port) in &inputs {
                 let mut batch: Batch = [Packet::from_slice(frame)].into_iter().collect();
-                example.router.push_into(id, 0, &mut batch, example.now);
+                example.router.push_into(id, port, &mut batch, example.now);
             }
             example.step();
         }
         example.printed();
     }
-}
-
-fn has_input(router: &Router, id: ElementId) -> bool {
-    let class = router.classes().nth(id.0 as usize).map(|(_, class)| class);
-    class.is_some_and(|class| !class.ports.starts_with("0/") && !class.processing.starts_with('l'))
 }

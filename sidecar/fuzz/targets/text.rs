@@ -3,6 +3,7 @@
 #![no_main]
 
 use anf_click::{flatten, parse, settle};
+use anf_sidecar::engine::Router;
 use anf_sidecar::registry::Registry;
 use libfuzzer_sys::fuzz_target;
 
@@ -13,6 +14,9 @@ fuzz_target!(|text: &str| {
         Ok(again) => assert!(graph.same_as(&again), "{text}\n---\n{printed}\n---\n{again}"),
         Err(problems) => panic!("{text}\n---\n{printed}\n---\n{problems}"),
     }
-    // Its errors are answers too.
-    let _ = settle(graph, &Registry::standard());
+    // Its errors are answers too: those of ports, and those of every element's configuration.
+    let registry = Registry::standard();
+    if let Ok(graph) = settle(graph, &registry) {
+        let _ = Router::check(&graph, &registry);
+    }
 });

@@ -42,6 +42,11 @@ impl Example {
         true
     }
 
+    /// Where it prints: what a router prints when it goes is still to come.
+    pub fn console(&self) -> Console {
+        self.console.clone()
+    }
+
     /// What was printed since the last call; bytes that are no text as a dump.
     pub fn printed(&mut self) -> String {
         String::from_utf8(self.console.take()).unwrap_or_else(|error| dump(error.as_bytes()))

@@ -110,6 +110,13 @@ impl Router {
         });
     }
 
+    /// The inputs that packets can be pushed into: for [`Router::push_into`].
+    pub fn push_inputs(&self) -> Vec<(ElementId, usize)> {
+        let wiring = &self.core.wiring;
+        let ports = self.ids().flat_map(|id| (0..wiring.input_count(id.0)).map(move |port| (id, port)));
+        ports.filter(|(id, port)| !wiring.is_pull_input(id.0, *port as u32)).collect()
+    }
+
     /// What was sent to links since the last call, in order of emission.
     pub fn take_link_output(&mut self) -> std::vec::Drain<'_, (u16, Packet)> {
         self.core.link_output.drain(..)
