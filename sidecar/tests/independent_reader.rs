@@ -110,7 +110,8 @@ fn what_changes_a_header_keeps_its_checksums_right() {
 
 #[test]
 fn checksums_are_set_anew_after_a_change() {
-    let sums = "-> SetIPChecksum -> c :: IPClassifier(udp, -) -> SetUDPChecksum -> m :: Null; c[1] -> m; m";
+    let sums = "-> SetIPChecksum -> c :: IPClassifier(udp, tcp, -) -> SetUDPChecksum -> m :: Null; \
+                c[1] -> SetTCPChecksum -> m; c[2] -> m; m";
     for change in ["-> StoreIPAddress(9.8.7.6, src)", "-> StoreIPAddress(1.2.3.4, 16)"] {
         check_behind_source(&format!("{change} {sums}"), 25);
     }

@@ -23,7 +23,7 @@ const BENCH: &str = "engine";
 const RUNS: usize = 7;
 const RUN_LENGTH: Duration = Duration::from_millis(300);
 /// The clock is looked at once in so many batches.
-const BATCHES: usize = 64;
+pub(super) const BATCHES: usize = 64;
 const ETHER_BYTES: usize = 14;
 const LAN_MAC: [u8; 6] = [0x02, 0, 0x0a, 0x64, 0x01, 0x01];
 const WAN_MAC: [u8; 6] = [0x02, 0, 0x0a, 0x64, 0x02, 0x01];
@@ -98,7 +98,7 @@ fn nat(example: &Example, flows: u32) -> Result<(Vec<f64>, Vec<f64>), Error> {
 /// Frames of clients from the device `lan` on.
 fn from_device(graph: &FlatGraph, flows: u32) -> Result<(Vec<f64>, Vec<f64>), Error> {
     let frames: Vec<Vec<u8>> = (0..flows).map(frame).collect();
-    let lan = Memory { source: Source { frames, next: 0 }, once: false };
+    let lan = Memory::of(frames);
     // The server answers the question for its address before it is asked.
     let wan = Memory { source: Source { frames: vec![arp_reply()], next: 0 }, once: true };
     let mut router = build(graph, vec![("lan", lan), ("wan", wan)])?;
@@ -160,7 +160,7 @@ fn timed(mut work: impl FnMut()) -> Vec<f64> {
 }
 
 /// Works for the length of a run; answers the processor time that it took.
-fn spend(mut work: impl FnMut()) -> Duration {
+pub(super) fn spend(mut work: impl FnMut()) -> Duration {
     let started = processor_time();
     while processor_time() - started < RUN_LENGTH {
         work();
@@ -173,7 +173,7 @@ fn processor_time() -> Duration {
     clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).map_or(Duration::ZERO, Duration::from)
 }
 
-fn build(graph: &FlatGraph, devices: Vec<(&str, Memory)>) -> Result<Router, Error> {
+pub(super) fn build(graph: &FlatGraph, devices: Vec<(&str, Memory)>) -> Result<Router, Error> {
     let registry = Registry::standard();
     let settled =
         anf_click::settle(graph.clone(), &registry).map_err(|error| Error::invalid("graph", error))?;
@@ -202,9 +202,15 @@ impl Source {
 }
 
 /// A device that gives frames from memory and takes all.
-struct Memory {
+pub(super) struct Memory {
     source: Source,
     once: bool,
+}
+
+impl Memory {
+    pub(super) fn of(frames: Vec<Vec<u8>>) -> Self {
+        Self { source: Source { frames, next: 0 }, once: false }
+    }
 }
 
 impl Device for Memory {

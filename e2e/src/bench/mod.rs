@@ -6,6 +6,7 @@ pub mod dataplane;
 pub mod edge;
 pub mod engine;
 pub mod handover;
+pub mod state;
 mod trace;
 
 use std::fs;

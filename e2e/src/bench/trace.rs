@@ -45,7 +45,7 @@ fn write(out: &mut impl Write, flows: u32, packets: u64) -> io::Result<()> {
 }
 
 /// The frame of a flow, from 10.0.0.0/8 to 100.64.0.0/10.
-fn frame(flow: u32) -> [u8; 60] {
+pub(super) fn frame(flow: u32) -> [u8; 60] {
     let mut random = Random(u64::from(flow) + 1);
     // An odd factor maps the flows one to one to addresses.
     let source = (10 << 24) | (flow.wrapping_mul(0x9e37_79b1) % MOST_FLOWS);

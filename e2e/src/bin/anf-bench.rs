@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use anf_e2e::Error;
-use anf_e2e::bench::{Figure, dataplane, edge, engine, handover, table_head, write};
+use anf_e2e::bench::{Figure, dataplane, edge, engine, handover, state, table_head, write};
 use anf_e2e::lab::Example;
 use anf_e2e::process::end_orderly_on_signals;
 use anyhow::{Context, bail};
@@ -43,6 +43,9 @@ fn main() -> anyhow::Result<()> {
     }
     for case in dataplane::CASES.iter().filter(|case| wanted("dataplane", case.name)) {
         results.take(case.name, dataplane::measure(case, programs, &work.join("traces")));
+    }
+    for case in state::CASES.into_iter().filter(|case| wanted("state", case.0)) {
+        results.take(case.0, state::measure(case));
     }
     for case in edge::CASES.into_iter().filter(|case| wanted("edge", case)) {
         results.take(case, edge::measure(case, programs, &work));
