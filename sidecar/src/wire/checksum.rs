@@ -67,6 +67,17 @@ pub fn of(bytes: &[u8]) -> u16 {
     Sum::new().bytes(bytes).finish()
 }
 
+/// Whether a header of twenty bytes, checksum included, is right. The sum does not depend on the order of bytes
+/// (RFC 1071, section 2 B), so words are added as they lie in memory.
+#[inline]
+pub fn twenty_bytes_are_right(header: &[u8; 20]) -> bool {
+    let mut sum = Sum::new();
+    for quad in header.chunks_exact(4) {
+        sum = sum.double(u32::from_ne_bytes([quad[0], quad[1], quad[2], quad[3]]));
+    }
+    sum.finish() == 0
+}
+
 /// What a set of field changes does to a checksum, good for any number of packets: `~m + m'` summed (RFC 1624).
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Change(u64);

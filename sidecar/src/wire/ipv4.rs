@@ -110,7 +110,11 @@ impl Ipv4 {
         if length > bytes.len() || length < header_length {
             return Err(Ipv4Fault::Length);
         }
-        if verify == Verify::Checksum && checksum::of(header) != 0 {
+        let right = || match header.try_into() {
+            Ok(header) => checksum::twenty_bytes_are_right(header),
+            Err(_) => checksum::of(header) == 0,
+        };
+        if verify == Verify::Checksum && !right() {
             return Err(Ipv4Fault::Checksum);
         }
         Ok(ip)
