@@ -88,7 +88,7 @@ fn a_running_router_is_replaced_and_keeps_what_is_in_its_queue() {
     let socket = std::env::temp_dir().join(format!("anf-hot-{}.sock", std::process::id()));
     let source =
         "InfiniteSource(LIMIT 3) -> q :: Queue -> u :: Unqueue(ACTIVE false) -> c :: Counter -> Discard;";
-    let _router = run(&socket, source, &["-R"]);
+    let mut router = run(&socket, source, &["-R"]);
     let mut client = connect(&socket);
     line(&mut client);
 
