@@ -109,6 +109,8 @@ fn a_running_router_is_replaced_and_keeps_what_is_in_its_queue() {
             && line(&mut client) == "DATA 1"
             && line_of(&mut client, 1) == "3"
         {
+            say(&mut client, "WRITE stop\n");
+            assert!(router.0.wait().unwrap().success());
             return;
         }
         thread::sleep(Duration::from_millis(10));

@@ -88,7 +88,7 @@ fn numbers_and_lengths_are_bounded() {
     is_refused(&format!("a :: A; {}", "a[0-4095] -> a;".repeat(1000)), "too many ports");
     is_refused(&"x".repeat(1000), "too long");
     is_refused(&"A;".repeat(20_000), "more than 16384 elements");
-    is_refused(&" ".repeat(3 << 20), "bytes");
+    is_refused(&" ".repeat(17 << 20), "bytes");
     is_refused("#line 99999999999999999999 \"x\"\n]", "syntax error");
 }
 

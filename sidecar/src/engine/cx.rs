@@ -30,6 +30,10 @@ impl std::fmt::Debug for Cx<'_> {
 /// Port number for [`Cx::split`] that drops the packet as "no match".
 pub const NO_PORT: usize = usize::MAX;
 
+/// Outputs whose emission [`Cx::split`] remembers; those beyond are looked for.
+const PARTS: usize = 16;
+const NO_PART: usize = usize::MAX;
+
 impl Cx<'_> {
     /// The time of this pass.
     #[inline(always)]
@@ -92,9 +96,7 @@ impl Cx<'_> {
                 return;
             }
         }
-        let mut batch = self.core.spare_batch();
-        batch.push(packet);
-        self.core.emitted.push(Emission { output, batch });
+        self.emit_apart(port, packet);
     }
 
     /// Sends a packet out of `port` if that output is connected; else drops it for `reason`.
@@ -132,14 +134,31 @@ impl Cx<'_> {
             self.core.leave = first as u32;
             return;
         };
+        let mut parts = [NO_PART; PARTS];
         for (at, mut packet) in batch.drain().enumerate() {
             let port = match at {
                 at if at < same => first,
                 at if at == same => next,
                 _ => port_of(&mut packet),
             };
-            self.emit_or_drop(port, reason, packet);
+            match parts.get(port).copied() {
+                Some(NO_PART) if port < self.outputs() => {
+                    parts[port] = self.core.emitted.len();
+                    self.emit_apart(port, packet);
+                }
+                // It was made for this batch, so it has room for all of it.
+                Some(part) if part != NO_PART => self.core.emitted[part].batch.push(packet),
+                _ => self.emit_or_drop(port, reason, packet),
+            }
         }
+    }
+
+    /// Begins an emission.
+    fn emit_apart(&mut self, port: usize, packet: Packet) {
+        let output = self.core.wiring.output(self.id, port as u32);
+        let mut batch = self.core.spare_batch();
+        batch.push(packet);
+        self.core.emitted.push(Emission { output, batch });
     }
 
     /// Lets what is left in the pushed batch leave by `port` in place of output 0.
