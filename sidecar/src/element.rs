@@ -201,6 +201,8 @@ pub struct Descriptor {
     pub example: &'static str,
     /// Handlers of its own.
     pub handlers: &'static [Handler],
+    /// More text for the generated reference.
+    pub notes: fn() -> String,
     /// Makes the element from its configuration.
     pub build: fn(&Args<'_>) -> Result<Box<dyn Element>, ConfigError>,
 }
@@ -244,6 +246,7 @@ impl Descriptor {
         details: "",
         example: "",
         handlers: &[],
+        notes: String::new,
         build: |_| Err(ConfigError::from("class cannot be built".to_owned())),
     };
 }

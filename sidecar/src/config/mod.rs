@@ -12,5 +12,6 @@ mod value;
 pub use args::{Args, ConfigError, Scope};
 pub(crate) use names::Named;
 pub use names::Names;
+pub(crate) use split::unquote_into;
 pub use split::{split_arguments, split_words, unquote};
 pub use value::{Bandwidth, Bytes, EtherAddr, IpPrefix, Seconds, Value};

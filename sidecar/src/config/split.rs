@@ -81,66 +81,88 @@ fn double_quoted_length(bytes: &[u8]) -> usize {
 /// Undoes quoting: the bytes that the argument stands for.
 pub fn unquote(argument: &str) -> Vec<u8> {
     let mut out = Vec::with_capacity(argument.len());
-    let mut rest = argument;
-    while let Some(c) = rest.chars().next() {
-        let (token, after) = rest.split_at(token_length(rest, c).min(rest.len()));
-        rest = after;
-        match c {
-            '\'' => out.extend_from_slice(token.trim_matches('\'').as_bytes()),
-            '"' => unescape(token.strip_prefix('"').unwrap_or(token), &mut out),
-            '\\' if token.starts_with("\\<") => push_hex(token, &mut out),
-            _ => out.extend_from_slice(token.as_bytes()),
-        }
-    }
+    unquote_into(argument.as_bytes(), &mut out);
     out
 }
 
+/// As [`unquote`], for text that need not be UTF-8: adds to `out`.
+pub(crate) fn unquote_into(argument: &[u8], out: &mut Vec<u8>) {
+    let mut rest = argument;
+    while let Some(&first) = rest.first() {
+        let (token, after) = rest.split_at(quoted_length(rest).min(rest.len()));
+        rest = after;
+        match first {
+            b'\'' => out.extend(token.iter().filter(|byte| **byte != b'\'')),
+            b'"' => unescape(&token[1..], out),
+            b'\\' if token.starts_with(b"\\<") => push_hex(token, out),
+            _ => out.extend_from_slice(token),
+        }
+    }
+}
+
+/// Bytes of the quoted string or comment at the start of `rest`; 1 if there is none.
+fn quoted_length(rest: &[u8]) -> usize {
+    let until = |end: &[u8]| rest.get(2..)?.windows(end.len()).position(|found| found == end);
+    match rest {
+        [b'\'', inside @ ..] => inside.iter().position(|b| *b == b'\'').map_or(rest.len(), |at| at + 2),
+        [b'"', ..] => double_quoted_length(rest),
+        [b'\\', b'<', ..] => until(b">").map_or(rest.len(), |at| at + 3),
+        [b'/', b'/', ..] => until(b"\n").map_or(rest.len(), |at| at + 2),
+        [b'/', b'*', ..] => until(b"*/").map_or(rest.len(), |at| at + 4),
+        _ => 1,
+    }
+}
+
 /// The inside of a double-quoted string, its closing quote included.
-fn unescape(inside: &str, out: &mut Vec<u8>) {
-    let inside = inside.strip_suffix('"').unwrap_or(inside);
+fn unescape(inside: &[u8], out: &mut Vec<u8>) {
+    let inside = inside.strip_suffix(b"\"").unwrap_or(inside);
     let mut rest = inside;
-    while let Some(at) = rest.find('\\') {
-        out.extend_from_slice(&rest.as_bytes()[..at]);
+    while let Some(at) = rest.iter().position(|byte| *byte == b'\\') {
+        out.extend_from_slice(&rest[..at]);
         rest = &rest[at + 1..];
-        let Some(c) = rest.chars().next() else { return };
-        let mut used = c.len_utf8();
-        match c {
-            'n' => out.push(b'\n'),
-            't' => out.push(b'\t'),
-            'r' => out.push(b'\r'),
-            'a' => out.push(7),
-            'b' => out.push(8),
-            'f' => out.push(12),
-            'v' => out.push(11),
-            '\n' => {}
-            'x' => {
-                let digits = rest[1..].bytes().take(2).take_while(u8::is_ascii_hexdigit).count();
-                out.push(u8::from_str_radix(&rest[1..1 + digits], 16).unwrap_or(0));
-                used += digits;
+        let Some(&escaped) = rest.first() else { return };
+        let mut used = 1;
+        match escaped {
+            b'n' => out.push(b'\n'),
+            b't' => out.push(b'\t'),
+            b'r' => out.push(b'\r'),
+            b'a' => out.push(7),
+            b'b' => out.push(8),
+            b'f' => out.push(12),
+            b'v' => out.push(11),
+            b'\n' => {}
+            b'x' => {
+                let digits = rest[1..].iter().take_while(|byte| byte.is_ascii_hexdigit());
+                used += digits.clone().count();
+                out.push(digits.fold(0_u8, |value, digit| value << 4 | hex_value(*digit).unwrap_or(0)));
             }
-            '0'..='7' => {
-                let digits = rest.bytes().take(3).take_while(|b| (b'0'..=b'7').contains(b)).count();
-                out.push(u16::from_str_radix(&rest[..digits], 8).unwrap_or(0) as u8);
-                used = digits;
+            b'0'..=b'7' => {
+                let digits = rest.iter().take(3).take_while(|byte| (b'0'..=b'7').contains(byte));
+                used = digits.clone().count();
+                out.push(digits.fold(0_u8, |value, digit| value << 3 | (digit - b'0')));
             }
-            '<' => {
-                used = rest.find('>').map_or(rest.len(), |at| at + 1);
+            b'<' => {
+                used = rest.iter().position(|byte| *byte == b'>').map_or(rest.len(), |at| at + 1);
                 push_hex(&rest[..used], out);
             }
-            other => out.extend_from_slice(other.encode_utf8(&mut [0; 4]).as_bytes()),
+            other => out.push(other),
         }
         rest = &rest[used..];
     }
-    out.extend_from_slice(rest.as_bytes());
+    out.extend_from_slice(rest);
+}
+
+fn hex_value(digit: u8) -> Option<u8> {
+    char::from(digit).to_digit(16).map(|value| value as u8)
 }
 
 /// `\<48 69 // comment>`: pairs of hexadecimal digits, the rest ignored.
-fn push_hex(token: &str, out: &mut Vec<u8>) {
+fn push_hex(token: &[u8], out: &mut Vec<u8>) {
     let mut high = None;
-    for digit in token.chars().filter_map(|c| c.to_digit(16)) {
+    for digit in token.iter().filter_map(|digit| hex_value(*digit)) {
         match high.take() {
             None => high = Some(digit),
-            Some(h) => out.push((h << 4 | digit) as u8),
+            Some(high) => out.push(high << 4 | digit),
         }
     }
 }

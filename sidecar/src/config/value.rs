@@ -234,22 +234,38 @@ fn split_unit(text: &str) -> (&str, &str) {
     (&text[..end], text[end..].trim())
 }
 
+/// A decimal number times `unit`, rounded to a whole number: exact, where a float would lose nanoseconds of long times.
+/// What is too large becomes the largest.
+fn decimal_times(text: &str, unit: u64) -> Option<u64> {
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+    let digits = |part: &str| part.bytes().all(|b| b.is_ascii_digit());
+    if (whole.is_empty() && fraction.is_empty()) || !digits(whole) || !digits(fraction) {
+        return None;
+    }
+    // More digits than these are worth nothing in any unit.
+    let kept = &fraction[..fraction.len().min(18)];
+    let scale = 10_u128.pow(kept.len() as u32);
+    let part = kept.parse().unwrap_or(0_u128) * u128::from(unit);
+    let whole = if whole.is_empty() { 0 } else { whole.parse().unwrap_or(u64::MAX) };
+    let value = u128::from(whole) * u128::from(unit) + (part + scale / 2) / scale;
+    Some(u64::try_from(value).unwrap_or(u64::MAX))
+}
+
 impl Value for Duration {
     fn parse(text: &str, _: &Scope<'_>) -> Result<Self, String> {
         let wrong = || format!("expected time in seconds, got '{text}'");
         let (number, unit) = split_unit(text);
-        let number: f64 = number.parse().map_err(|_| wrong())?;
-        let scale = match unit {
-            "" | "s" | "sec" | "second" | "seconds" => 1.0,
-            "ms" | "msec" | "millisec" => 1e-3,
-            "us" | "usec" | "microsec" => 1e-6,
-            "ns" | "nsec" | "nanosec" => 1e-9,
-            "m" | "min" | "minute" | "minutes" => 60.0,
-            "h" | "hr" | "hour" | "hours" => 3600.0,
-            "d" | "day" | "days" => 86400.0,
+        let nanos = match unit {
+            "" | "s" | "sec" | "second" | "seconds" => 1_000_000_000,
+            "ms" | "msec" | "millisec" => 1_000_000,
+            "us" | "usec" | "microsec" => 1000,
+            "ns" | "nsec" | "nanosec" => 1,
+            "m" | "min" | "minute" | "minutes" => 60_000_000_000,
+            "h" | "hr" | "hour" | "hours" => 3_600_000_000_000,
+            "d" | "day" | "days" => 86_400_000_000_000,
             _ => return Err(wrong()),
         };
-        Self::try_from_secs_f64(number * scale).map_err(|_| wrong())
+        decimal_times(number, nanos).map(Self::from_nanos).ok_or_else(wrong)
     }
 }
 
@@ -311,7 +327,12 @@ mod tests {
     fn times_and_rates_have_units() {
         assert_eq!(Duration::parse_plain("1.5"), Ok(Duration::from_millis(1500)));
         assert_eq!(Duration::parse_plain("20 ms"), Ok(Duration::from_millis(20)));
-        assert!(Duration::parse_plain("-1").is_err());
+        assert_eq!(Duration::parse_plain("996033261.451094001"), Ok(Duration::new(996_033_261, 451_094_001)));
+        assert_eq!(Duration::parse_plain("0.3333333333333333333333 min"), Ok(Duration::from_secs(20)));
+        assert_eq!(Duration::parse_plain(".5"), Ok(Duration::from_millis(500)));
+        for wrong in ["-1", ".", "1..2", "", "1.2.3"] {
+            assert!(Duration::parse_plain(wrong).is_err(), "{wrong}");
+        }
         assert_eq!(Bandwidth::parse_plain("8 kbps"), Ok(Bandwidth(1000)));
         assert_eq!(Bandwidth::parse_plain("2MB/s"), Ok(Bandwidth(2_000_000)));
     }

@@ -60,6 +60,10 @@ fn page(class: &Descriptor) -> String {
     for handler in class.handlers {
         let _ = writeln!(text, "| {} | {} | {} |", handler.name, access(handler), cell(handler.summary));
     }
+    let notes = (class.notes)();
+    if !notes.is_empty() {
+        let _ = write!(text, "\n```\n{}\n```\n", notes.trim_end());
+    }
     if !class.example.is_empty() {
         let _ = write!(text, "\n## Example\n\n```click\n{}\n```\n", class.example_text());
         if let Ok(Some(output)) = example::output(class.example) {
@@ -91,6 +95,10 @@ pub(super) fn describe(class: &Descriptor) -> String {
     }
     for handler in class.handlers {
         let _ = writeln!(text, "  {:16} {}: {}", handler.name, access(handler), handler.summary);
+    }
+    let notes = (class.notes)();
+    if !notes.is_empty() {
+        let _ = write!(text, "\n{notes}");
     }
     if !class.example.is_empty() {
         let _ = writeln!(text, "\nExample:\n\n{}", class.example_text());

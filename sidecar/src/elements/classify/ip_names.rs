@@ -77,6 +77,34 @@ const ICMP_TYPES: &[(&str, u8)] = &[
     ("unreachable", icmp::UNREACHABLE),
 ];
 
+/// Names of the codes of an ICMP type, by number.
+fn icmp_codes(kind: u8) -> &'static [&'static str] {
+    match kind {
+        icmp::UNREACHABLE => &[
+            "net",
+            "host",
+            "protocol",
+            "port",
+            "needfrag",
+            "srcroutefail",
+            "netunknown",
+            "hostunknown",
+            "isolated",
+            "netprohibited",
+            "hostprohibited",
+            "tosnet",
+            "toshost",
+            "filterprohibited",
+            "hostprecedence",
+            "precedencecutoff",
+        ],
+        icmp::REDIRECT => &["net", "host", "tosnet", "toshost"],
+        icmp::TIME_EXCEEDED => &["transit", "reassembly"],
+        icmp::PARAMETER_PROBLEM => &["erroratptr", "missingopt", "length"],
+        _ => &[],
+    }
+}
+
 fn find<T: Copy>(names: &[(&str, T)], name: &str) -> Option<T> {
     names.binary_search_by(|(known, _)| known.cmp(&name)).ok().map(|at| names[at].1)
 }
@@ -85,7 +113,7 @@ pub(super) fn port(name: &str) -> Option<u16> {
     find(PORTS, name)
 }
 
-pub(super) fn protocol(name: &str) -> Option<u8> {
+pub(crate) fn protocol(name: &str) -> Option<u8> {
     find(PROTOCOLS, name)
 }
 
@@ -98,6 +126,21 @@ pub(crate) fn icmp_type(name: &str) -> Option<u8> {
     find(ICMP_TYPES, name)
 }
 
+/// The name of an ICMP type, if it has one.
+pub(crate) fn icmp_type_name(kind: u8) -> Option<&'static str> {
+    ICMP_TYPES.iter().find(|(_, number)| *number == kind).map(|(name, _)| *name)
+}
+
+/// The number of a code of an ICMP type.
+pub(crate) fn icmp_code(kind: u8, name: &str) -> Option<u8> {
+    icmp_codes(kind).iter().position(|known| *known == name).map(|at| at as u8)
+}
+
+/// The name of a code of an ICMP type, if it has one.
+pub(crate) fn icmp_code_name(kind: u8, code: u8) -> Option<&'static str> {
+    icmp_codes(kind).get(usize::from(code)).copied()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -108,6 +151,9 @@ mod tests {
         assert!(PROTOCOLS.iter().all(|(name, value)| protocol(name) == Some(*value)));
         assert!(TCP_FLAGS.iter().all(|(name, value)| tcp_flag(name) == Some(*value)));
         assert!(ICMP_TYPES.iter().all(|(name, value)| icmp_type(name) == Some(*value)));
+        assert!(ICMP_TYPES.iter().all(|(name, value)| icmp_type_name(*value) == Some(name)));
+        assert_eq!((icmp_code(3, "port"), icmp_code_name(3, 3)), (Some(3), Some("port")));
+        assert_eq!((icmp_code(8, "port"), icmp_code_name(8, 0)), (None, None));
         assert_eq!(port("no-such"), None);
     }
 }

@@ -65,7 +65,7 @@ fn build(args: &Args<'_>) -> Result<Box<dyn Element>, ConfigError> {
     };
     let code = match args.text("CODE") {
         None => 0,
-        Some(name) => match code_number(kind, name) {
+        Some(name) => match ip_names::icmp_code(kind, name) {
             Some(code) => code,
             None => args.need("CODE").map_err(|_| format!("CODE: unknown ICMP code '{name}'"))?,
         },
@@ -89,34 +89,6 @@ fn build(args: &Args<'_>) -> Result<Box<dyn Element>, ConfigError> {
         set_fix: args.or("SET_FIX_ANNO", true)?,
         next_id: 1,
     }))
-}
-
-pub(super) fn code_number(kind: u8, name: &str) -> Option<u8> {
-    let names: &[&str] = match kind {
-        icmp::UNREACHABLE => &[
-            "net",
-            "host",
-            "protocol",
-            "port",
-            "needfrag",
-            "srcroutefail",
-            "netunknown",
-            "hostunknown",
-            "isolated",
-            "netprohibited",
-            "hostprohibited",
-            "nettos",
-            "hosttos",
-            "filterprohibited",
-            "hostprecedence",
-            "cutoff",
-        ],
-        icmp::REDIRECT => &["net", "host", "tosnet", "toshost"],
-        icmp::TIME_EXCEEDED => &["transit", "reassembly"],
-        icmp::PARAMETER_PROBLEM => &["erroratptr", "missingopt", "length"],
-        _ => &[],
-    };
-    names.iter().position(|known| *known == name).map(|at| at as u8)
 }
 
 /// Whether an address names one host: not 0/8, loopback, multicast, reserved or broadcast.

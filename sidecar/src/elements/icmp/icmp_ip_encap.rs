@@ -2,7 +2,6 @@
 
 use std::net::Ipv4Addr;
 
-use super::icmp_error::code_number;
 use crate::element::{
     Annotations, Arg, Args, ConfigError, Cx, Descriptor, Element, Handler, HandlerError, Packet, StateKind,
 };
@@ -55,7 +54,7 @@ fn build(args: &Args<'_>) -> Result<Box<dyn Element>, ConfigError> {
         Some(kind) => kind,
         None => args.need("TYPE").map_err(|_| "invalid TYPE")?,
     };
-    let code = match args.text("CODE").map(|name| (name, code_number(kind, name))) {
+    let code = match args.text("CODE").map(|name| (name, ip_names::icmp_code(kind, name))) {
         None => 0,
         Some((_, Some(code))) => code,
         Some(_) => args.need("CODE").map_err(|_| "invalid CODE")?,

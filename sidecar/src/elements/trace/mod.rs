@@ -1,9 +1,13 @@
-//! Elements that read and write packet captures.
+//! Elements that read and write packet captures and summary dumps.
 
 use crate::element::Descriptor;
 
+mod file;
 mod from_dump;
+mod ip_summary;
 mod pcap;
+mod sampling;
 mod to_dump;
 
-pub(super) static GROUP: &[&Descriptor] = &[&from_dump::DESCRIPTOR, &to_dump::DESCRIPTOR];
+pub(super) static GROUP: &[&Descriptor] =
+    &[&from_dump::DESCRIPTOR, &to_dump::DESCRIPTOR, &ip_summary::FROM, &ip_summary::TO];
