@@ -5,6 +5,7 @@ use crate::element::Descriptor;
 mod file;
 mod from_dump;
 mod ip_summary;
+mod link_type;
 mod pcap;
 mod sampling;
 mod to_dump;

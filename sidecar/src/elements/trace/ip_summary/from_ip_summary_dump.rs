@@ -5,8 +5,8 @@ use super::draft::set_packet_length;
 use super::dump::{DEFAULT_PROTOCOL, Dump, Line, parse_flow};
 use crate::config::{Bytes, split_words};
 use crate::element::{
-    Annotations, Arg, Args, Batch, ConfigError, Cx, Descriptor, Element, Handler, HandlerError, Packet,
-    StateKind, Time,
+    Annotations, Arg, Args, Batch, ConfigError, Cx, Descriptor, Element, Handler, HandlerError, Outside,
+    Packet, StateKind, Time,
 };
 use crate::elements::basic::parse_handler;
 use crate::elements::trace::file::{FileSource, reason};
@@ -65,6 +65,7 @@ pub(in crate::elements::trace) static DESCRIPTOR: Descriptor = Descriptor {
     state: StateKind::Small,
     notes: super::field::reference,
     build,
+    outside: Outside::File,
     ..Descriptor::BASE
 };
 
@@ -236,8 +237,8 @@ enum Step {
 }
 
 impl FromIpSummaryDump {
-    fn show_messages(&mut self) {
-        self.dump.messages.drain(..).for_each(|message| eprintln!("{message}"));
+    fn show_messages(&mut self, cx: &Cx<'_>) {
+        self.dump.messages.drain(..).for_each(|message| cx.message(message));
     }
 
     fn open(&mut self) -> Result<(), String> {
@@ -264,7 +265,7 @@ impl FromIpSummaryDump {
     }
 
     /// The next packet, whether it is its time or not.
-    fn read_packet(&mut self) -> Step {
+    fn read_packet(&mut self, cx: &Cx<'_>) -> Step {
         if let Some(packet) = self.ahead.take() {
             return Step::Packet(packet);
         }
@@ -275,7 +276,7 @@ impl FromIpSummaryDump {
         }
         for _ in 0..MOST_LINES {
             let line = self.dump.next(self.checksum);
-            self.show_messages();
+            self.show_messages(cx);
             match line {
                 Line::Packet(packet) if self.multipacket => {
                     let (packet, rest) = Several::new(packet).next();
@@ -293,7 +294,7 @@ impl FromIpSummaryDump {
     /// The next packet that is due and sampled.
     fn next(&mut self, cx: &mut Cx<'_>) -> Step {
         for _ in 0..MOST_LINES {
-            let packet = match self.read_packet() {
+            let packet = match self.read_packet(cx) {
                 Step::Packet(packet) => packet,
                 other => return other,
             };
@@ -334,7 +335,7 @@ impl Element for FromIpSummaryDump {
             return Ok(());
         }
         let opened = self.open();
-        self.show_messages();
+        self.show_messages(cx);
         if !cx.output_is_pull(0) {
             cx.schedule();
         }

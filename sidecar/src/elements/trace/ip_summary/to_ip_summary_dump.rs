@@ -1,7 +1,7 @@
 //! ToIPSummaryDump: writes a line about each packet.
 
 use std::fs::File;
-use std::io::{self, BufWriter, Write};
+use std::io::{BufWriter, Write};
 
 use super::field::{self, Field, Form};
 use super::text::{quote, show_time};
@@ -9,7 +9,8 @@ use super::view::{Rules, View};
 use super::{MAJOR_VERSION, MINOR_VERSION};
 use crate::config::{Bytes, split_words, unquote};
 use crate::element::{
-    Annotations, Arg, Args, Batch, ConfigError, Cx, Descriptor, Element, Handler, HandlerError, Packet, Time,
+    Annotations, Arg, Args, Batch, ConfigError, Cx, Descriptor, Element, Handler, HandlerError, Outside,
+    Packet, Time,
 };
 use crate::elements::trace::file::reason;
 
@@ -41,6 +42,7 @@ pub(in crate::elements::trace) static DESCRIPTOR: Descriptor = Descriptor {
     handlers: &[Handler::write("flush", "writes what is buffered")],
     notes: super::field::reference,
     build,
+    outside: Outside::File,
     ..Descriptor::BASE
 };
 
@@ -236,13 +238,13 @@ impl ToIpSummaryDump {
             Output::None => Ok(()),
             Output::File(file) => file.write_all(&self.lines),
             Output::Stdout => {
-                let mut stdout = io::stdout().lock();
+                let mut stdout = cx.standard_output();
                 stdout.write_all(&self.lines).and_then(|()| stdout.flush())
             }
         };
         self.lines.clear();
         if let Err(error) = written {
-            eprintln!("{}: {}: {}", cx.name(), self.name, reason(&error));
+            cx.message(format_args!("{}: {}: {}", cx.name(), self.name, reason(&error)));
             self.output = Output::None;
         }
     }
