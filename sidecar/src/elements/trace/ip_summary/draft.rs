@@ -378,7 +378,7 @@ impl Draft {
                 self.set_checksums();
             }
         }
-        if let Some(network) = self.network.filter(|_| self.is_ip) {
+        if let Some(network) = self.network {
             let header = self.transport.saturating_sub(network);
             self.packet.set_network_header(network, header);
         }

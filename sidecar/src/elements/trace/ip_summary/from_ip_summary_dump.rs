@@ -1,6 +1,7 @@
 //! FromIPSummaryDump: makes packets of the lines of a summary dump, pushed or pulled, as fast as they go or at the pace
 //! of their times.
 
+use super::ANNOTATIONS;
 use super::draft::set_packet_length;
 use super::dump::{DEFAULT_PROTOCOL, Dump, Line, parse_flow};
 use crate::config::{Bytes, split_words};
@@ -52,7 +53,7 @@ pub(in crate::elements::trace) static DESCRIPTOR: Descriptor = Descriptor {
         Arg::keyword("ALLOW_NONEXISTENT", "bool", "false", "whether the file may be missing or empty"),
         Arg::keyword("DATA", "string", "", "the dump itself, in place of a file"),
     ],
-    writes: Annotations::ALL,
+    writes: ANNOTATIONS.union(Annotations::DST_IP),
     handlers: &[
         Handler::read("sampling_prob", "probability that a packet is read"),
         Handler::both("active", "whether packets are read"),

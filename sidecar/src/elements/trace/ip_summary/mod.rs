@@ -26,8 +26,23 @@ mod to_ip_summary_dump;
 mod udp;
 mod view;
 
+use crate::element::Annotations;
+
 pub(super) use from_ip_summary_dump::DESCRIPTOR as FROM;
 pub(super) use to_ip_summary_dump::DESCRIPTOR as TO;
+
+/// The annotations that fields are about.
+const ANNOTATIONS: Annotations = Annotations(
+    Annotations::PAINT.0
+        | Annotations::AGGREGATE.0
+        | Annotations::TIMESTAMP.0
+        | Annotations::FIRST_TIMESTAMP.0
+        | Annotations::EXTRA_LENGTH.0
+        | Annotations::EXTRA_PACKETS.0
+        | Annotations::MAC_HEADER.0
+        | Annotations::NETWORK_HEADER.0
+        | Annotations::TRANSPORT_HEADER.0,
+);
 
 /// The version of the format.
 const MAJOR_VERSION: u32 = 1;

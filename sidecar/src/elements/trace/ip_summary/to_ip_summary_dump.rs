@@ -6,11 +6,10 @@ use std::io::{BufWriter, Write};
 use super::field::{self, Field, Form};
 use super::text::{quote, show_time};
 use super::view::{Rules, View};
-use super::{MAJOR_VERSION, MINOR_VERSION};
+use super::{ANNOTATIONS, MAJOR_VERSION, MINOR_VERSION};
 use crate::config::{Bytes, split_words, unquote};
 use crate::element::{
-    Annotations, Arg, Args, Batch, ConfigError, Cx, Descriptor, Element, Handler, HandlerError, Outside,
-    Packet, Time,
+    Arg, Args, Batch, ConfigError, Cx, Descriptor, Element, Handler, HandlerError, Outside, Packet, Time,
 };
 use crate::elements::trace::file::reason;
 
@@ -38,7 +37,7 @@ pub(in crate::elements::trace) static DESCRIPTOR: Descriptor = Descriptor {
         Arg::keyword("EXTRA_LENGTH", "bool", "true", "whether lengths count what was not captured"),
         Arg::keyword("BINARY", "bool", "false", "whether records are packed"),
     ],
-    reads: Annotations::ALL,
+    reads: ANNOTATIONS,
     handlers: &[Handler::write("flush", "writes what is buffered")],
     notes: super::field::reference,
     build,

@@ -100,6 +100,7 @@ fn what_is_read_is_written_again() {
         ("payload_len sport", "1000 5"),
         ("eth_src eth_dst ip_src sport", "00-0A-95-A6-D9-BC 01-02-03-04-05-06 1.2.3.4 99"),
         ("eth_type eth_src", "0806 00-00-00-00-00-01"),
+        ("eth_type eth_src wire_len", "0806 00-00-00-00-00-01 14"),
     ];
     for (fields, line) in cases {
         assert_eq!(again(fields, line), line, "{fields}");
