@@ -39,6 +39,16 @@ pub(in crate::elements::trace) static DESCRIPTOR: Descriptor = Descriptor {
     ],
     reads: ANNOTATIONS,
     handlers: &[Handler::write("flush", "writes what is buffered")],
+    details: "Writes a line for each packet, with the fields that FIELDS names; a field that the packet does not have \
+              is written as a hyphen. FromIPSummaryDump reads the file back.",
+    example: r#"
+        RatedSource(DATA "payload", RATE 10, LIMIT 6, STOP true)
+            -> s :: RoundRobinSwitch;
+        s[0] -> UDPIPEncap(1.0.0.1, 1000, 2.0.0.2, 53) -> t :: Null;
+        s[1] -> ICMPPingEncap(1.0.0.1, 2.0.0.3) -> t;
+        t -> ToIPSummaryDump(-, FIELDS timestamp ip_src sport ip_dst dport ip_proto ip_len icmp_type payload)
+            -> Discard;
+    "#,
     notes: super::field::reference,
     build,
     outside: Outside::File,
