@@ -57,8 +57,12 @@ impl Sub<Duration> for Time {
 }
 
 impl fmt::Display for Time {
-    /// Seconds with nine decimals, as Click prints timestamps.
+    /// Seconds as Click prints timestamps: with six decimals, or nine where six do not say all.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{:09}", self.seconds(), self.subsec_nanos())
+        let nanos = self.subsec_nanos();
+        match nanos % 1000 {
+            0 => write!(f, "{}.{:06}", self.seconds(), nanos / 1000),
+            _ => write!(f, "{}.{nanos:09}", self.seconds()),
+        }
     }
 }

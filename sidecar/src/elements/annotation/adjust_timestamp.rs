@@ -110,7 +110,7 @@ mod tests {
         let mut bench = Bench::new("in :: TestIn -> a :: AdjustTimestamp(2us) -> out :: TestOut;");
         assert_eq!(adjusted(&mut bench, [0, 5000]), [0, 7000]);
         bench.router.write_handler("a", "time", "-0.000001").unwrap();
-        assert_eq!(bench.read("a", "time"), "-0.000001000");
+        assert_eq!(bench.read("a", "time"), "-0.000001");
         assert_eq!(adjusted(&mut bench, [500, 5000]), [0, 4000]);
     }
 

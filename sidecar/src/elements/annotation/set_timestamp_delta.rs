@@ -135,7 +135,7 @@ mod tests {
         assert_eq!(out, [0, 0, 200, 0]);
         assert_eq!(bench.read("s", "first"), "0.000000500\n");
         bench.router.write_handler("s", "reset", "").unwrap();
-        assert_eq!(bench.read("s", "first"), "0.000000000\n");
+        assert_eq!(bench.read("s", "first"), "0.000000\n");
     }
 
     #[test]

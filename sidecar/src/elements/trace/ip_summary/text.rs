@@ -133,12 +133,8 @@ pub(super) fn show_number(value: u64, out: &mut Vec<u8>) {
 
 /// Writes a time in seconds: with six decimals, or with nine if it does not lie on a microsecond.
 pub(super) fn show_time(at: Time, out: &mut Vec<u8>) {
-    let nanos = at.subsec_nanos();
     // Writing to a vector cannot fail.
-    let _ = match nanos % 1000 {
-        0 => write!(out, "{}.{:06}", at.seconds(), nanos / 1000),
-        _ => write!(out, "{}.{nanos:09}", at.seconds()),
-    };
+    let _ = write!(out, "{at}");
 }
 
 /// Writes an IP address.
