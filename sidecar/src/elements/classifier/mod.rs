@@ -25,6 +25,21 @@ static DESCRIPTOR: Descriptor = Descriptor {
     )],
     drops: &[NO_MATCH],
     handlers: &[Handler::read("program", "the compiled comparisons")],
+    details: "A pattern is a list of clauses, all of which must match: bytes at an offset equal the value, as far as the \
+              mask has ones and the value no `?`. `!` before a clause negates it, `-` alone matches every packet. A \
+              clause does not match where the packet ends before the last byte that its mask looks at.",
+    example: r#"
+        c :: Classifier(12/0806 20/0001, 12/0806 20/0002, 12/0800, -);
+        InfiniteSource(DATA \<ffffffffffff 020000000001 0806 0001 0800 0604 0001>, LIMIT 1) -> c;
+        InfiniteSource(DATA \<020000000001 020000000002 0806 0001 0800 0604 0002>, LIMIT 1) -> c;
+        InfiniteSource(DATA \<020000000001 020000000002 0800 4500>, LIMIT 2) -> c;
+        InfiniteSource(DATA \<020000000001 020000000002 86dd>, LIMIT 1) -> c;
+        c[0] -> Print("ARP query", 0) -> Discard;
+        c[1] -> Print("ARP answer", 0) -> Discard;
+        c[2] -> Print("IP", 0) -> Discard;
+        c[3] -> Print("other", 0) -> Discard;
+        DriverManager(wait 1s, print $(c.program));
+    "#,
     build,
     ..Descriptor::BASE
 };
@@ -104,6 +119,35 @@ mod tests {
         let error = Bench::error("Idle -> c :: Classifier(12/08zz, x, -); c[0],c[1],c[2] -> Discard;");
         assert!(error.contains("pattern 0:") && error.contains("pattern 1:"), "{error}");
         let error = Bench::error("Idle -> c :: Classifier(12/0800, -) -> Discard;");
-        assert!(error.contains("one per output port"), "{error}");
+        assert!(error.contains("need 1 arguments, one per output port"), "{error}");
+        for (pattern, wrong) in [
+            ("x", "expected a digit"),
+            ("! ", "expected a digit"),
+            ("12", "expected '/'"),
+            ("12/", "value has less than 2 hex digits"),
+            ("12/080", "value has odd number of hex digits"),
+            ("12/0800%ff", "mask has too few hex digits"),
+            ("12/08%ffff", "mask has too many hex digits"),
+            ("65536/08", "offset out of range"),
+        ] {
+            let error = Bench::error(&format!("Idle -> Classifier({pattern}) -> Discard;"));
+            assert!(error.contains(&format!("pattern 0: {wrong}")), "{pattern}: {error}");
+        }
+    }
+
+    #[test]
+    fn the_program_is_shown_as_click_shows_it() {
+        let mut bench = Bench::new(
+            "in :: TestIn -> c :: Classifier(12/0806 20/0001, 12/0806 20/0002, 12/08 13/00, ! 0/??, -);
+             c[0], c[1], c[2], c[3], c[4] -> Discard;",
+        );
+        assert_eq!(
+            bench.read("c", "program"),
+            " 0  12/08060000%ffff0000  yes->step 1  no->step 3\n 1  20/00010000%ffff0000  yes->[0]  no->step 2\n \
+             2  20/00020000%ffff0000  yes->[1]  no->[4]\n 3  12/08000000%ffff0000  yes->[2]  no->[4]\n\
+             safe length 22\nalignment offset 0\n"
+        );
+        let mut bench = Bench::new("in :: TestIn -> c :: Classifier(-) -> Discard;");
+        assert_eq!(bench.read("c", "program"), "all->[0]\nsafe length 0\nalignment offset 0\n");
     }
 }

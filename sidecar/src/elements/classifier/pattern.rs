@@ -12,10 +12,9 @@ pub(super) struct Clause {
 impl Clause {
     #[cfg(test)]
     pub(super) fn matches(&self, data: &[u8]) -> bool {
-        let there = data.get(self.offset..self.offset + self.value.len());
-        let equal = there.is_some_and(|bytes| {
-            bytes.iter().zip(&self.value).zip(&self.mask).all(|((b, v), m)| b & m == v & m)
-        });
+        let byte_at = |at: usize| data.get(self.offset + at);
+        let mut bytes = self.value.iter().zip(&self.mask).enumerate();
+        let equal = bytes.all(|(at, (v, m))| *m == 0 || byte_at(at).is_some_and(|b| b & m == v & m));
         equal != self.negated
     }
 }
@@ -23,61 +22,68 @@ impl Clause {
 /// Offsets beyond this are surely mistakes.
 const FARTHEST: usize = 1 << 16;
 
+/// Longer values are surely mistakes.
+const LONGEST: usize = 512;
+
 /// Parses one pattern; `-` has no clause and matches everything.
 pub(super) fn parse(text: &str) -> Result<Vec<Clause>, String> {
-    let text = text.trim();
-    if text == "-" {
-        return Ok(Vec::new());
+    let mut rest = text.trim();
+    let mut clauses = Vec::new();
+    while !rest.is_empty() && text.trim() != "-" {
+        let (one, behind) = clause(rest)?;
+        clauses.push(one);
+        rest = behind.trim_start();
     }
-    if text.is_empty() {
-        return Err("empty pattern, should be '-' or clauses OFFSET/VALUE".to_owned());
-    }
-    text.split_whitespace().filter(|word| *word != "+").map(clause).collect()
+    Ok(clauses)
 }
 
-fn clause(word: &str) -> Result<Clause, String> {
-    let (negated, rest) = match word.strip_prefix('!') {
-        Some(rest) => (true, rest),
-        None => (false, word),
+/// The clause at the start of `text`, and what is behind it.
+fn clause(text: &str) -> Result<(Clause, &str), String> {
+    let (negated, rest) = match text.strip_prefix('!') {
+        Some(rest) => (true, rest.trim_start()),
+        None => (false, text),
     };
-    let wrong = || format!("clause '{word}' is not OFFSET/VALUE or OFFSET/VALUE%MASK");
-    let (offset, rest) = rest.split_once('/').ok_or_else(wrong)?;
-    let offset = offset.parse::<usize>().ok().filter(|o| *o < FARTHEST).ok_or_else(wrong)?;
-    let (value, mask) = match rest.split_once('%') {
-        Some((value, mask)) => (value, Some(mask)),
-        None => (rest, None),
-    };
-    let (value, any) = digits(value).ok_or_else(wrong)?;
-    let mut mask = match mask {
-        None => vec![0xff; value.len()],
-        Some(mask) => digits(mask).map(|(mask, _)| mask).ok_or_else(wrong)?,
-    };
-    mask.resize(value.len(), 0);
-    for (mask, any) in mask.iter_mut().zip(any) {
-        *mask &= !any;
+    let (offset, rest) = run_of(rest, |c| c.is_ascii_digit());
+    if offset.is_empty() {
+        return Err("expected a digit".to_owned());
     }
-    Ok(Clause { offset, value, mask, negated })
-}
-
-/// Bytes of pairs of hexadecimal digits, and for each the bits that a `?` leaves open.
-fn digits(text: &str) -> Option<(Vec<u8>, Vec<u8>)> {
-    if text.is_empty() || !text.len().is_multiple_of(2) || text.len() > 1024 {
-        return None;
+    let offset = offset.parse().ok().filter(|offset| *offset < FARTHEST).ok_or("offset out of range")?;
+    let rest = rest.strip_prefix('/').ok_or("expected '/'")?;
+    let is_digit = |c: char| c.is_ascii_hexdigit() || c == '?';
+    let (value, mut rest) = run_of(rest, is_digit);
+    match value.len() {
+        0 | 1 => return Err("value has less than 2 hex digits".to_owned()),
+        length if length % 2 != 0 => return Err("value has odd number of hex digits".to_owned()),
+        length if length > LONGEST * 2 => return Err("value has too many hex digits".to_owned()),
+        _ => {}
     }
-    let (mut bytes, mut any) = (Vec::new(), Vec::new());
-    for pair in text.as_bytes().chunks(2) {
-        let (mut byte, mut open) = (0, 0);
-        for digit in pair {
-            byte <<= 4;
-            open <<= 4;
-            match (*digit as char).to_digit(16) {
-                Some(digit) => byte |= digit as u8,
-                None if *digit == b'?' => open |= 0xf,
-                None => return None,
-            }
+    let (value, mut mask) = digits(value);
+    if let Some(behind) = rest.strip_prefix('%') {
+        let (text, behind) = run_of(behind, is_digit);
+        rest = behind;
+        if text.len() != value.len() * 2 {
+            let wrong = if text.len() > value.len() * 2 { "many" } else { "few" };
+            return Err(format!("mask has too {wrong} hex digits"));
         }
-        bytes.push(byte);
-        any.push(open);
+        let (wanted, known) = digits(text);
+        for ((mask, wanted), known) in mask.iter_mut().zip(wanted).zip(known) {
+            *mask &= wanted & known;
+        }
     }
-    Some((bytes, any))
+    Ok((Clause { offset, value, mask, negated }, rest))
+}
+
+/// The characters at the start that `belongs` takes, and the rest.
+fn run_of(text: &str, belongs: impl Fn(char) -> bool) -> (&str, &str) {
+    text.split_at(text.find(|c| !belongs(c)).unwrap_or(text.len()))
+}
+
+/// Bytes of pairs of hexadecimal digits, and the bits of each that are given: not those of a `?`.
+fn digits(text: &str) -> (Vec<u8>, Vec<u8>) {
+    let byte = |pair: &[u8], digit: fn(char) -> u32| {
+        pair.iter().fold(0, |byte, c| byte << 4 | digit(char::from(*c)) as u8)
+    };
+    let value = text.as_bytes().chunks(2).map(|pair| byte(pair, |c| c.to_digit(16).unwrap_or(0)));
+    let given = text.as_bytes().chunks(2).map(|pair| byte(pair, |c| if c == '?' { 0 } else { 0xf }));
+    (value.collect(), given.collect())
 }

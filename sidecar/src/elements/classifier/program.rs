@@ -1,7 +1,7 @@
 //! Patterns compiled to questions about four-byte words, with a jump for each answer.
 //!
-//! First a comparison for each word of each clause; a comparison that the way to it has decided already is skipped. Then
-//! comparisons of one word that follow each other become one question with many answers, looked up in a sorted list.
+//! First a comparison for each word of each clause; those that the ways to them have decided already are skipped, those
+//! of one word joined. Then comparisons of one word that follow each other become one question with many answers, looked up in a sorted list.
 //! A packet shorter than the farthest byte of the program runs the comparisons one by one, on a copy padded with zeros;
 //! those that reach beyond its end fail there.
 
@@ -14,6 +14,10 @@ use crate::element::NO_PORT;
 /// Jump targets: instructions count up from 0, outputs down from here; `FAIL` is no output.
 const LEAF: u32 = 0x8000_0000;
 const FAIL: u32 = u32::MAX;
+/// Comparisons followed in all while jumps are shortened: a bound on the work that a text can make.
+const MOST_STEPS: u32 = 1 << 20;
+/// Outcomes kept for each comparison while jumps are shortened.
+const MOST_FACTS: usize = 32;
 /// Answers of all questions together, beyond which questions are asked one value at a time.
 const MOST_ANSWERS: usize = 1 << 18;
 
@@ -67,13 +71,16 @@ fn words(clause: &Clause) -> Vec<Compare> {
                 let m = clause.mask[position - clause.offset];
                 mask |= u32::from(m);
                 value |= u32::from(clause.value[position - clause.offset] & m);
-                needs = position as u32 + 1;
+                if m != 0 {
+                    needs = position as u32 + 1;
+                }
             }
         }
-        found.push(Compare { offset: at as u32, mask, value, yes: 0, no: 0, needs });
+        if mask != 0 {
+            found.push(Compare { offset: at as u32, mask, value, yes: 0, no: 0, needs });
+        }
         at += 4;
     }
-    // Even an empty mask asks that the bytes are there.
     found
 }
 
@@ -100,7 +107,6 @@ impl Program {
         if code.len() > 1 << 16 {
             return Err("too many patterns".to_owned());
         }
-        let safe_length = code.iter().map(|c| c.offset as usize + 4).max().unwrap_or(0);
         let mut program = Self {
             code,
             start: next,
@@ -108,37 +114,90 @@ impl Program {
             first_question: next,
             values: Vec::new(),
             targets: Vec::new(),
-            safe_length,
+            safe_length: 0,
         };
         program.shorten();
+        program.merge();
+        program.remove_unreachable();
+        program.safe_length = program.code.iter().map(|c| c.offset as usize + 4).max().unwrap_or(0);
         program.ask();
         Ok(program)
     }
 
-    /// Lets each jump skip comparisons that its own comparison has decided. Jumps lead to earlier instructions only, so
-    /// those are short already when they are followed.
+    /// Lets each jump skip the comparisons that are decided on every way to it. Jumps lead to earlier instructions only,
+    /// so each is looked at after all that lead to it.
     fn shorten(&mut self) {
-        for at in 0..self.code.len() {
-            let known = self.code[at];
-            self.code[at].yes = self.follow(known, true, known.yes);
-            self.code[at].no = self.follow(known, false, known.no);
+        let mut incoming: Vec<Option<Facts>> = vec![None; self.code.len()];
+        if let Some(first) = incoming.get_mut(self.start as usize) {
+            *first = Some(Facts::default());
+        }
+        let mut steps = MOST_STEPS;
+        for at in (0..self.code.len()).rev() {
+            let Some(facts) = incoming[at].take() else { continue };
+            for outcome in [true, false] {
+                let known = facts.with(self.code[at], outcome);
+                let compare = &self.code[at];
+                let mut to = if outcome { compare.yes } else { compare.no };
+                while let Some(next) = self.code.get(to as usize).filter(|_| steps > 0) {
+                    steps -= 1;
+                    let Some(decided) = known.decide(next) else { break };
+                    to = if decided { next.yes } else { next.no };
+                }
+                let compare = &mut self.code[at];
+                *(if outcome { &mut compare.yes } else { &mut compare.no }) = to;
+                if let Some(there) = incoming.get_mut(to as usize) {
+                    *there = Some(match there.take() {
+                        None => known,
+                        Some(others) => others.shared_with(&known),
+                    });
+                }
+            }
         }
     }
 
-    fn follow(&self, known: Compare, outcome: bool, mut to: u32) -> u32 {
-        while to & LEAF == 0 {
-            let next = self.code[to as usize];
-            // Only the same bytes of the same word: then both need the same length.
-            if (next.offset, next.mask, next.needs) != (known.offset, known.mask, known.needs) {
-                break;
+    /// Makes one comparison of two of the same word that must both hold.
+    fn merge(&mut self) {
+        for at in 0..self.code.len() {
+            let mut compare = self.code[at];
+            while let Some(next) = self.code.get(compare.yes as usize) {
+                let common = compare.mask & next.mask;
+                let compatible = compare.value & common == next.value & common;
+                if next.offset != compare.offset || next.no != compare.no || !compatible {
+                    break;
+                }
+                compare.mask |= next.mask;
+                compare.value |= next.value;
+                compare.needs = compare.needs.max(next.needs);
+                compare.yes = next.yes;
             }
-            to = match (outcome, next.value == known.value) {
-                (true, true) => next.yes,
-                (true, false) | (false, true) => next.no,
-                (false, false) => break,
-            };
+            self.code[at] = compare;
         }
-        to
+    }
+
+    fn remove_unreachable(&mut self) {
+        let mut reached = vec![false; self.code.len()];
+        if let Some(first) = reached.get_mut(self.start as usize) {
+            *first = true;
+        }
+        for at in (0..self.code.len()).rev() {
+            let here = reached[at];
+            for to in [self.code[at].yes, self.code[at].no] {
+                if let Some(there) = reached.get_mut(to as usize) {
+                    *there |= here;
+                }
+            }
+        }
+        let mut moved: Vec<u32> = Vec::with_capacity(self.code.len());
+        let mut kept = Vec::new();
+        for (compare, reached) in self.code.iter().zip(reached) {
+            moved.push(kept.len() as u32);
+            let follow = |to: u32| moved.get(to as usize).copied().unwrap_or(to);
+            if reached {
+                kept.push(Compare { yes: follow(compare.yes), no: follow(compare.no), ..*compare });
+            }
+        }
+        self.start = moved.get(self.start as usize).copied().unwrap_or(self.start);
+        self.code = kept;
     }
 
     /// Makes `questions` out of `code`.
@@ -232,8 +291,8 @@ fn output(at: u32) -> usize {
     if at == FAIL { NO_PORT } else { (at & !LEAF) as usize }
 }
 
+/// As Click writes it: a line a comparison, `step offset/value%mask  yes->step  no->[output]`.
 impl fmt::Display for Program {
-    /// A line a comparison: `step offset/value%mask yes->step no->[output]`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let target = |to: u32| match to {
             FAIL => "[X]".to_owned(),
@@ -241,17 +300,64 @@ impl fmt::Display for Program {
             to => format!("step {}", self.code.len() as u32 - 1 - to),
         };
         for (step, compare) in self.code.iter().rev().enumerate() {
-            writeln!(
-                f,
-                "{step:3}  {:3}/{:08x}%{:08x}  yes->{}  no->{}",
-                compare.offset,
-                compare.value,
-                compare.mask,
-                target(compare.yes),
-                target(compare.no)
-            )?;
+            let Compare { offset, value, mask, .. } = compare;
+            let (yes, no) = (target(compare.yes), target(compare.no));
+            writeln!(f, "{step:2} {offset:3}/{value:08x}%{mask:08x}  yes->{yes}  no->{no}")?;
         }
-        writeln!(f, "safe length {}", self.safe_length)
+        if self.code.is_empty() {
+            writeln!(f, "all->{}", target(self.start))?;
+        }
+        let safe_length = self.code.iter().map(|compare| compare.needs).max().unwrap_or(0);
+        writeln!(f, "safe length {safe_length}\nalignment offset 0")
+    }
+}
+
+/// Comparisons whose outcome is known at a place of the program.
+#[derive(Debug, Clone, Default)]
+struct Facts(Vec<(Compare, bool)>);
+
+impl Facts {
+    fn with(&self, compare: Compare, outcome: bool) -> Self {
+        let mut facts = self.0.clone();
+        if facts.len() == MOST_FACTS {
+            // What does not hold says least.
+            let least = facts.iter().position(|(_, outcome)| !outcome).unwrap_or(0);
+            facts.remove(least);
+        }
+        facts.push((compare, outcome));
+        Self(facts)
+    }
+
+    fn shared_with(mut self, other: &Self) -> Self {
+        let same = |a: &(Compare, bool), b: &(Compare, bool)| a.0.asks_the_same(&b.0) && a.1 == b.1;
+        self.0.retain(|fact| other.0.iter().any(|known| same(fact, known)));
+        self
+    }
+
+    fn decide(&self, test: &Compare) -> Option<bool> {
+        self.0.iter().rev().find_map(|(fact, outcome)| fact.implies(*outcome, test))
+    }
+}
+
+impl Compare {
+    fn asks_the_same(&self, other: &Self) -> bool {
+        let key = |c: &Self| (c.offset, c.mask, c.value, c.needs);
+        key(self) == key(other)
+    }
+
+    /// What the outcome of this comparison says about `test`. It may also have failed because the packet is too short;
+    /// then `test` fails for certain only if it needs as much.
+    fn implies(&self, outcome: bool, test: &Self) -> Option<bool> {
+        if self.offset != test.offset {
+            return None;
+        }
+        let common = self.mask & test.mask;
+        let equal = self.value & common == test.value & common;
+        match outcome {
+            true if !equal => Some(false),
+            true => (common == test.mask && test.needs <= self.needs).then_some(true),
+            false => (equal && common == self.mask && test.needs >= self.needs).then_some(false),
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! The expression that an IPClassifier pattern means: tests of masked 32-bit words, joined by and, or, not, if.
 //!
 //! Words are numbered: 0–4 the fixed IP header, 5–9 the first 20 bytes of the transport header, the others by
-//! [`Word::ip`] and [`Word::transport`]. All values are in host order of the big-endian word.
+//! [`Word::ip`], [`Word::transport`] and [`Word::mac`]. All values are in host order of the big-endian word.
 
 use crate::wire::ipv4;
 
@@ -13,6 +13,15 @@ pub(super) struct Word(u16);
 pub(super) const NEAR_WORDS: usize = 10;
 const IP_NEAR: u16 = 5;
 const TRANSPORT_FAR: u16 = 0x8000;
+const MAC: u16 = 0x4000;
+
+/// The header that a word belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Header {
+    Mac,
+    Ip,
+    Transport,
+}
 
 impl Word {
     /// The word at `index` of the IP header.
@@ -25,19 +34,27 @@ impl Word {
         if index < IP_NEAR { Self(index + IP_NEAR) } else { Self(TRANSPORT_FAR | index) }
     }
 
+    /// The word at `index` of the MAC header.
+    pub(super) fn mac(index: u16) -> Self {
+        Self(MAC | index)
+    }
+
     /// The position among the near words, if it is one.
     pub(super) fn near(self) -> Option<usize> {
         let index = usize::from(self.0);
         (index < NEAR_WORDS).then_some(index)
     }
 
-    /// For words that are not near: whether it is in the transport header, and the byte offset there.
-    pub(super) fn far(self) -> (bool, usize) {
-        if self.0 & TRANSPORT_FAR != 0 {
-            (true, usize::from(self.0 & !TRANSPORT_FAR) * 4)
-        } else {
-            (false, usize::from(self.0.saturating_sub(16)) * 4)
-        }
+    /// The header, and the byte offset there.
+    pub(super) fn place(self) -> (Header, usize) {
+        let (header, index) = match self.0 {
+            index @ 0..IP_NEAR => (Header::Ip, index),
+            index if (index as usize) < NEAR_WORDS => (Header::Transport, index - IP_NEAR),
+            far if far & TRANSPORT_FAR != 0 => (Header::Transport, far & !TRANSPORT_FAR),
+            far if far & MAC != 0 => (Header::Mac, far & !MAC),
+            far => (Header::Ip, far.saturating_sub(16)),
+        };
+        (header, usize::from(index) * 4)
     }
 }
 

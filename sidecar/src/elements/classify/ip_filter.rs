@@ -17,6 +17,20 @@ pub(super) static DESCRIPTOR: Descriptor = Descriptor {
     reads: Annotations::NETWORK_HEADER,
     drops: &["no match"],
     handlers: &[Handler::read("program", "the tests that packets go through")],
+    details: "Like IPClassifier, the other way round: each filter says what happens to the packets that its pattern \
+              matches. `allow` is output 0, `drop` and `deny` drop the packet, a number is that output. Without a pattern, \
+              a filter matches every packet; a packet that no filter takes is dropped.",
+    example: r#"
+        ip :: MarkIPHeader
+            -> f :: IPFilter(drop src net 10.66.0.0/16, 1 icmp, allow udp && dst port dns, drop all);
+        InfiniteSource(LIMIT 2) -> UDPIPEncap(10.0.0.1, 5000, 10.0.0.2, 53) -> ip;
+        InfiniteSource(LIMIT 1) -> UDPIPEncap(10.66.0.1, 5000, 10.0.0.2, 53) -> ip;
+        InfiniteSource(LIMIT 1) -> UDPIPEncap(10.0.0.1, 5000, 10.0.0.2, 80) -> ip;
+        InfiniteSource(LIMIT 1) -> ICMPPingEncap(10.0.0.1, 10.0.0.2) -> ip;
+        f[0] -> IPPrint(allowed, TIMESTAMP false) -> Discard;
+        f[1] -> IPPrint(icmp, TIMESTAMP false) -> Discard;
+        DriverManager(wait 1s, print $(f.drop_reasons));
+    "#,
     build,
     ..Descriptor::BASE
 };
@@ -28,10 +42,10 @@ fn build(args: &Args<'_>) -> Result<Box<dyn Element>, ConfigError> {
         let (action, pattern) = text.split_once(char::is_whitespace).unwrap_or((text, ""));
         match output_of(action, args.outputs()) {
             Ok(output) => rules.push((output, pattern)),
-            Err(problem) => problems.push(format!("filter {number}: {problem}")),
+            Err(problem) => problems.push(format!("pattern {number}: {problem}")),
         }
     }
-    if problems.is_empty() { compile(args, "filter", rules.into_iter()) } else { Err(ConfigError(problems)) }
+    if problems.is_empty() { compile(args, rules.into_iter()) } else { Err(ConfigError(problems)) }
 }
 
 fn output_of(action: &str, outputs: usize) -> Result<u32, String> {
@@ -40,8 +54,8 @@ fn output_of(action: &str, outputs: usize) -> Result<u32, String> {
         "deny" | "drop" => Ok(DROP),
         port => match port.parse::<u32>() {
             Ok(port) if (port as usize) < outputs => Ok(port),
-            Ok(port) => Err(format!("output port {port} out of range")),
-            Err(_) => Err(format!("unknown slot ID '{action}'; use allow, drop or an output port")),
+            Ok(port) => Err(format!("slot '{port}' out of range")),
+            Err(_) => Err(format!("unknown slot ID '{action}'")),
         },
     }
 }
@@ -73,9 +87,22 @@ mod tests {
     fn unknown_actions_and_ports_are_refused() {
         let error = Bench::error("in :: TestIn -> IPFilter(permit tcp, 7 udp, allow gargle) -> TestOut;");
         assert!(
-            error.contains("unknown slot ID 'permit'") && error.contains("output port 7 out of range"),
+            error.contains("pattern 0: unknown slot ID 'permit'") && error.contains("slot '7' out of range"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn a_filter_without_a_pattern_matches_everything() {
+        let mut bench = Bench::new(
+            "in :: TestIn -> MarkIPHeader -> f :: IPFilter(drop udp, 1); f[0] -> Discard; f[1] -> out :: TestOut;",
+        );
+        let packet = |protocol| [0x45, 0, 0, 20, 0, 0, 0, 0, 64, protocol, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2];
+        bench.push("in", &packet(17));
+        bench.push("in", &packet(6));
+        assert_eq!(bench.take("out"), [packet(6)]);
+        let error = Bench::error("in :: TestIn -> IPFilter(allow gargle) -> TestOut;");
+        assert!(error.contains("pattern 0: "), "{error}");
     }
 
     #[test]
