@@ -1,8 +1,6 @@
 //! ARPPrint: describes ARP packets in words, as tcpdump does.
 
 use std::fmt::Write as _;
-use std::fs::File;
-use std::io::Write as _;
 use std::net::Ipv4Addr;
 
 use zerocopy::FromBytes;
@@ -10,7 +8,7 @@ use zerocopy::FromBytes;
 use crate::element::{
     Annotations, Arg, Args, ConfigError, Cx, Descriptor, Element, Handler, HandlerError, Packet,
 };
-use crate::elements::basic::{heading, parse_handler};
+use crate::elements::basic::{Outfile, heading, parse_handler};
 use crate::wire::arp::LENGTH;
 use crate::wire::ethernet::{HEADER_LENGTH, TYPE_IPV4};
 use crate::wire::{Ethernet, MacAddress};
@@ -27,7 +25,7 @@ pub(super) static DESCRIPTOR: Descriptor = Descriptor {
         Arg::keyword("TIMESTAMP", "bool", "true", "print the time"),
         Arg::keyword("ETHER", "bool", "false", "print the Ethernet addresses"),
         Arg::keyword("ACTIVE", "bool", "true", "whether packets are printed"),
-        Arg::keyword("OUTFILE", "string", "", "file to print into; standard error if none"),
+        Outfile::ARG,
     ],
     reads: Annotations(Annotations::NETWORK_HEADER.0 | Annotations::MAC_HEADER.0 | Annotations::TIMESTAMP.0),
     handlers: &[Handler::both("active", "whether packets are printed")],
@@ -40,8 +38,7 @@ struct ArpPrint {
     timestamp: bool,
     ether: bool,
     active: bool,
-    file_name: Option<String>,
-    file: Option<File>,
+    outfile: Outfile,
 }
 
 fn build(args: &Args<'_>) -> Result<Box<dyn Element>, ConfigError> {
@@ -50,8 +47,7 @@ fn build(args: &Args<'_>) -> Result<Box<dyn Element>, ConfigError> {
         timestamp: args.or("TIMESTAMP", true)?,
         ether: args.or("ETHER", false)?,
         active: args.or("ACTIVE", true)?,
-        file_name: args.get("OUTFILE")?,
-        file: None,
+        outfile: Outfile::new(args)?,
     }))
 }
 
@@ -138,21 +134,14 @@ impl ArpPrint {
 
 impl Element for ArpPrint {
     fn initialize(&mut self, cx: &mut Cx<'_>) -> Result<(), String> {
-        if let Some(name) = self.file_name.as_deref().filter(|name| !name.is_empty() && !cx.dry()) {
-            self.file = Some(File::create(name).map_err(|error| format!("{name}: {error}"))?);
-        }
-        Ok(())
+        self.outfile.open(cx)
     }
 
     fn action(&mut self, cx: &mut Cx<'_>, packet: Packet) -> Option<Packet> {
         if self.active
             && let Some(line) = self.line(&packet)
         {
-            match &mut self.file {
-                // A full disk does not stop packets.
-                Some(file) => _ = writeln!(file, "{line}"),
-                None => cx.message(line),
-            }
+            self.outfile.print(cx, &line);
         }
         Some(packet)
     }
@@ -181,7 +170,7 @@ mod tests {
     use crate::testing::Bench;
 
     fn printer(ether: bool) -> ArpPrint {
-        ArpPrint { label: "x".into(), timestamp: false, ether, active: true, file_name: None, file: None }
+        ArpPrint { label: "x".into(), timestamp: false, ether, active: true, outfile: Outfile::default() }
     }
 
     fn frame(operation: u8, target: u8) -> Vec<u8> {

@@ -8,12 +8,14 @@ mod counter;
 mod discard;
 mod idle;
 mod null;
+mod outfile;
 mod print;
 mod pull_tee;
 mod random_sample;
 mod switch;
 mod tee;
 
+pub(crate) use outfile::Outfile;
 pub(crate) use print::heading;
 
 pub(super) static GROUP: &[&Descriptor] = &[

@@ -1,4 +1,4 @@
-//! Names in IPClassifier patterns: ports, protocols, TCP flags and ICMP types, as the click manual page lists them.
+//! Names of IP: ports, protocols, TCP flags, ICMP types and codes, as the click manual pages list them.
 
 use crate::wire::{icmp, ipv4, tcp};
 
@@ -26,6 +26,7 @@ const PORTS: &[(&str, u16)] = &[
     ("ntp", 123),
     ("pop3", 110),
     ("pop3s", 995),
+    ("pptp", 1723),
     ("rip", 520),
     ("route", 520),
     ("smtp", 25),
@@ -77,27 +78,29 @@ const ICMP_TYPES: &[(&str, u8)] = &[
     ("unreachable", icmp::UNREACHABLE),
 ];
 
-/// Names of the codes of an ICMP type, by number.
+const UNREACHABLE_CODES: &[&str] = &[
+    "net",
+    "host",
+    "protocol",
+    "port",
+    "needfrag",
+    "srcroutefail",
+    "netunknown",
+    "hostunknown",
+    "isolated",
+    "netprohibited",
+    "hostprohibited",
+    "tosnet",
+    "toshost",
+    "filterprohibited",
+    "hostprecedence",
+    "precedencecutoff",
+];
+
+/// The codes of an ICMP type that have names, from 0 on.
 fn icmp_codes(kind: u8) -> &'static [&'static str] {
     match kind {
-        icmp::UNREACHABLE => &[
-            "net",
-            "host",
-            "protocol",
-            "port",
-            "needfrag",
-            "srcroutefail",
-            "netunknown",
-            "hostunknown",
-            "isolated",
-            "netprohibited",
-            "hostprohibited",
-            "tosnet",
-            "toshost",
-            "filterprohibited",
-            "hostprecedence",
-            "precedencecutoff",
-        ],
+        icmp::UNREACHABLE => UNREACHABLE_CODES,
         icmp::REDIRECT => &["net", "host", "tosnet", "toshost"],
         icmp::TIME_EXCEEDED => &["transit", "reassembly"],
         icmp::PARAMETER_PROBLEM => &["erroratptr", "missingopt", "length"],
@@ -113,6 +116,7 @@ pub(super) fn port(name: &str) -> Option<u16> {
     find(PORTS, name)
 }
 
+/// The number of an IP protocol.
 pub(crate) fn protocol(name: &str) -> Option<u8> {
     find(PROTOCOLS, name)
 }
@@ -121,24 +125,33 @@ pub(super) fn tcp_flag(name: &str) -> Option<u8> {
     find(TCP_FLAGS, name)
 }
 
-/// The number of an ICMP type; ICMPError's argument uses the same names.
+/// The number of an ICMP type.
 pub(crate) fn icmp_type(name: &str) -> Option<u8> {
     find(ICMP_TYPES, name)
 }
 
-/// The name of an ICMP type, if it has one.
-pub(crate) fn icmp_type_name(kind: u8) -> Option<&'static str> {
-    ICMP_TYPES.iter().find(|(_, number)| *number == kind).map(|(name, _)| *name)
-}
-
-/// The number of a code of an ICMP type.
+/// The number of a code of ICMP type `kind`.
 pub(crate) fn icmp_code(kind: u8, name: &str) -> Option<u8> {
     icmp_codes(kind).iter().position(|known| *known == name).map(|at| at as u8)
 }
 
-/// The name of a code of an ICMP type, if it has one.
-pub(crate) fn icmp_code_name(kind: u8, code: u8) -> Option<&'static str> {
+/// The name of an ICMP type.
+pub(crate) fn of_icmp_type(kind: u8) -> Option<&'static str> {
+    name_of(ICMP_TYPES, kind)
+}
+
+/// The name of a code of ICMP type `kind`.
+pub(crate) fn of_icmp_code(kind: u8, code: u8) -> Option<&'static str> {
     icmp_codes(kind).get(usize::from(code)).copied()
+}
+
+/// The name of an IP protocol.
+pub(crate) fn of_protocol(number: u8) -> Option<&'static str> {
+    name_of(PROTOCOLS, number)
+}
+
+fn name_of(names: &[(&'static str, u8)], number: u8) -> Option<&'static str> {
+    names.iter().find(|(_, known)| *known == number).map(|(name, _)| *name)
 }
 
 #[cfg(test)]
@@ -151,9 +164,12 @@ mod tests {
         assert!(PROTOCOLS.iter().all(|(name, value)| protocol(name) == Some(*value)));
         assert!(TCP_FLAGS.iter().all(|(name, value)| tcp_flag(name) == Some(*value)));
         assert!(ICMP_TYPES.iter().all(|(name, value)| icmp_type(name) == Some(*value)));
-        assert!(ICMP_TYPES.iter().all(|(name, value)| icmp_type_name(*value) == Some(name)));
-        assert_eq!((icmp_code(3, "port"), icmp_code_name(3, 3)), (Some(3), Some("port")));
-        assert_eq!((icmp_code(8, "port"), icmp_code_name(8, 0)), (None, None));
+        assert!(ICMP_TYPES.iter().all(|(name, value)| of_icmp_type(*value) == Some(*name)));
         assert_eq!(port("no-such"), None);
+        assert_eq!(
+            (icmp_code(3, "precedencecutoff"), of_icmp_code(3, 15)),
+            (Some(15), Some("precedencecutoff"))
+        );
+        assert_eq!((icmp_code(11, "net"), of_icmp_code(11, 2), of_protocol(6)), (None, None, Some("tcp")));
     }
 }

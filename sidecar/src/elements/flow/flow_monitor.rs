@@ -246,8 +246,7 @@ mod tests {
         }
         // Ports tell the ways apart: 9:5 to 1:6 and 1:5 to 9:6 are two flows.
         assert_eq!(bench.read("m", "count"), "2");
-        let first =
-            "udp (10.0.0.9, 5, 10.0.0.1, 6) packets 2 0 bytes 60 0 first 1.000000 last 1.000000";
+        let first = "udp (10.0.0.9, 5, 10.0.0.1, 6) packets 2 0 bytes 60 0 first 1.000000 last 1.000000";
         assert!(bench.read("m", "dump").contains(first), "{}", bench.read("m", "dump"));
         assert_eq!((bench.take("out").len(), bench.read("m", "uncounted").as_str()), (4, "1"));
         bench.now += Duration::from_secs(61);

@@ -2,10 +2,12 @@
 
 use std::net::Ipv4Addr;
 
+use super::faults::{DETAILS, Faults, HANDLERS, VERBOSE};
 use crate::config::{IpPrefix, split_words};
 use crate::element::{
-    Annotations, Arg, Args, ConfigError, Cx, Descriptor, Element, Handler, HandlerError, Packet,
+    Annotations, Arg, Args, ConfigError, Cx, Descriptor, Element, HandlerError, Packet, StateKind,
 };
+use crate::state::{Reader, Schema, StateError, Stateful, Writer};
 use crate::wire::Ipv4;
 use crate::wire::ipv4::{Ipv4Fault, Verify};
 
@@ -33,17 +35,30 @@ pub(super) static DESCRIPTOR: Descriptor = Descriptor {
         Arg::keyword("BADSRC", "IP addresses", "", "sources that are bad"),
         Arg::keyword("GOODDST", "IP addresses", "", "destinations for which any source is good"),
         Arg::keyword("CHECKSUM", "bool", "true", "whether the checksum must be right"),
-        Arg::keyword("VERBOSE", "bool", "false", "taken for Click's sake: reasons are counted"),
-        Arg::keyword("DETAILS", "bool", "false", "taken for Click's sake: reasons are counted"),
+        VERBOSE,
+        DETAILS,
     ],
     writes: Annotations(
         Annotations::NETWORK_HEADER.0 | Annotations::TRANSPORT_HEADER.0 | Annotations::DST_IP.0,
     ),
     drops: &REASONS,
-    handlers: &[
-        Handler::read("drops", "bad packets dropped"),
-        Handler::read("drop_details", "bad packets dropped, by reason"),
-    ],
+    handlers: HANDLERS,
+    state: StateKind::Small,
+    details: "A good packet is cut to the length that its IP header says, which takes Ethernet padding off, and its header \
+              annotations and destination annotation are set. Bad packets leave by output 1, or are dropped; a message \
+              tells of the first. INTERFACES `18.26.4.9/24` is BADSRC `18.26.4.255 0.0.0.0 255.255.255.255` and \
+              GOODDST `18.26.4.9`: no packet comes from a broadcast address (RFC 1812, 5.3.7).",
+    example: r#"
+        c :: CheckIPHeader(INTERFACES 10.0.0.1/24, VERBOSE true)
+            -> IPPrint(good, TIMESTAMP false)
+            -> Discard;
+        c[1] -> Print(bad, 12) -> Discard;
+        InfiniteSource(LIMIT 2) -> UDPIPEncap(10.0.0.7, 5000, 10.0.1.9, 53) -> c;
+        InfiniteSource(LIMIT 1) -> UDPIPEncap(10.0.0.255, 5000, 10.0.1.9, 53) -> c;
+        InfiniteSource(DATA \<45000014 00000000 40110000 0a000007 0a000109>, LIMIT 2) -> c;
+        InfiniteSource(DATA \<65000014 00000000 40110000 0a000007 0a000109>, LIMIT 1) -> c;
+        DriverManager(wait 1s, print $(c.drops), print $(c.drop_details));
+    "#,
     build,
     ..Descriptor::BASE
 };
@@ -57,7 +72,18 @@ pub(super) static CHECK_IP_HEADER_2: Descriptor = Descriptor {
     args: DESCRIPTOR.args,
     writes: DESCRIPTOR.writes,
     drops: &REASONS,
-    handlers: DESCRIPTOR.handlers,
+    handlers: HANDLERS,
+    state: StateKind::Small,
+    details: "As CheckIPHeader, but for CHECKSUM, which is false.",
+    example: r#"
+        c :: CheckIPHeader2(14)
+            -> Print("wrong checksum, but good", 40)
+            -> Discard;
+        InfiniteSource(DATA \<020000000001 020000000002 0800
+            45000014 00000000 4011abcd 0a000007 0a000109 ffffffff>, LIMIT 2) -> c;
+        InfiniteSource(DATA \<020000000001 020000000002 0800 45>, LIMIT 3) -> c;
+        DriverManager(wait 1s, print $(c.drop_details), print $(c.drop_reasons));
+    "#,
     build: |args| build_with(args, false),
     ..Descriptor::BASE
 };
@@ -67,6 +93,7 @@ struct CheckIpHeader {
     verify: Verify,
     bad_sources: Vec<u32>,
     good_destinations: Vec<u32>,
+    faults: Faults,
 }
 
 fn build(args: &Args<'_>) -> Result<Box<dyn Element>, ConfigError> {
@@ -83,17 +110,20 @@ fn build_with(args: &Args<'_>, checksum: bool) -> Result<Box<dyn Element>, Confi
         for word in split_words(interfaces) {
             let prefix: IpPrefix = args.parse("INTERFACES", &word)?;
             good_destinations.push(prefix.address.into());
-            let (network, mask) = (u32::from(prefix.network()), u32::from(prefix.mask));
-            if mask < u32::MAX - 1 {
-                bad_sources.extend([network, network | !mask]);
-            }
+            bad_sources.push(u32::from(prefix.network()) | !u32::from(prefix.mask));
         }
         bad_sources.extend([0, u32::MAX]);
     }
     bad_sources.sort_unstable();
     bad_sources.dedup();
     let verify = if checksum { Verify::Checksum } else { Verify::LengthsOnly };
-    Ok(Box::new(CheckIpHeader { offset: args.or("OFFSET", 0)?, verify, bad_sources, good_destinations }))
+    Ok(Box::new(CheckIpHeader {
+        offset: args.or("OFFSET", 0)?,
+        verify,
+        bad_sources,
+        good_destinations,
+        faults: Faults::new("IP", &REASONS, args)?,
+    }))
 }
 
 impl CheckIpHeader {
@@ -127,27 +157,40 @@ impl Element for CheckIpHeader {
         match self.check(&mut packet) {
             Ok(()) => Some(packet),
             Err(reason) => {
-                cx.emit_or_drop(1, reason, packet);
+                self.faults.note(cx, reason, packet);
                 None
             }
         }
     }
 
-    fn read(&mut self, cx: &mut Cx<'_>, handler: &str, _param: &str) -> Result<String, HandlerError> {
-        let counts = REASONS.map(|reason| (reason, cx.drop_count(reason)));
-        match handler {
-            "drops" => Ok(counts.iter().map(|(_, count)| count).sum::<u64>().to_string()),
-            "drop_details" => {
-                Ok(counts.iter().map(|(reason, count)| format!("{count:15}  {reason}\n")).collect())
-            }
-            other => Err(HandlerError::NoHandler(other.to_owned())),
-        }
+    fn read(&mut self, _cx: &mut Cx<'_>, handler: &str, _param: &str) -> Result<String, HandlerError> {
+        self.faults.read(handler)
+    }
+
+    fn stateful(&mut self) -> Option<&mut dyn Stateful> {
+        Some(self)
+    }
+}
+
+impl Stateful for CheckIpHeader {
+    fn schema(&self) -> Schema {
+        Schema { name: "ip/check-header", version: 1 }
+    }
+
+    fn save(&self, w: &mut Writer) {
+        self.faults.save(w);
+    }
+
+    fn restore(&mut self, r: &mut Reader<'_>) -> Result<(), StateError> {
+        self.faults.restore(r)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use crate::testing::Bench;
+    use crate::element::{Packet, Time};
+    use crate::engine::{Console, Env};
+    use crate::testing::{Bench, build};
     use crate::wire::ipv4::set_checksum;
 
     fn packet() -> Vec<u8> {
@@ -192,5 +235,52 @@ mod tests {
             Bench::new("in :: TestIn -> c :: CheckIPHeader -> out :: TestOut; c[1] -> bad :: TestOut;");
         bench.push("in", &[1, 2, 3]);
         assert_eq!(bench.take("bad"), [[1, 2, 3]]);
+        assert_eq!((bench.read("c", "drops").as_str(), bench.drops("c", super::TOO_SHORT)), ("1", 0));
+        assert!(bench.read("c", "drop_details").starts_with("1\ttiny packet\n0\tbad IP version\n"));
+    }
+
+    #[test]
+    fn interfaces_say_which_sources_are_bad_and_where_any_is_good() {
+        let mut bench = Bench::new(
+            "in :: TestIn -> c :: CheckIPHeader(INTERFACES 10.0.1.1/24 10.0.2.1/30, CHECKSUM false) -> out :: TestOut;",
+        );
+        for (source, destination, good) in [
+            ([10, 0, 1, 9], [10, 0, 2, 9], true),
+            ([10, 0, 1, 0], [10, 0, 2, 9], true),
+            ([10, 0, 1, 255], [10, 0, 2, 9], false),
+            ([10, 0, 1, 255], [10, 0, 1, 1], true),
+            ([10, 0, 2, 3], [10, 0, 2, 9], false),
+            ([0, 0, 0, 0], [10, 0, 2, 9], false),
+            ([255, 255, 255, 255], [10, 0, 2, 9], false),
+        ] {
+            let mut bytes = packet();
+            bytes[12..16].copy_from_slice(&source);
+            bytes[16..20].copy_from_slice(&destination);
+            bench.push("in", &bytes);
+            assert_eq!(bench.take("out").len(), usize::from(good), "{source:?}");
+        }
+    }
+
+    #[test]
+    fn only_the_first_bad_packet_is_told_about_unless_all_are_wanted() {
+        for (config, messages) in [("", 1), ("VERBOSE true", 3)] {
+            let console = Console::kept();
+            let mut env = Env { console: console.clone(), ..Env::default() };
+            let text = format!("in :: TestIn -> c :: CheckIPHeader({config}) -> TestOut;");
+            let mut router = build(&text, &mut env).unwrap();
+            let source = router.find("in").unwrap();
+            for _ in 0..3 {
+                let mut batch = [Packet::from_slice(b"short")].into_iter().collect();
+                router.push_into(source, 0, &mut batch, Time(0));
+            }
+            let told = String::from_utf8(console.take()).unwrap();
+            assert_eq!(told, "c: IP header check failed: tiny packet\n".repeat(messages));
+        }
+    }
+
+    #[test]
+    fn wrong_addresses_are_refused() {
+        let error = Bench::error("Idle -> CheckIPHeader(BADSRC 1.2.3, INTERFACES 1.2.3.4/40) -> Discard;");
+        assert!(error.contains("BADSRC: expected IP address, got '1.2.3'"), "{error}");
     }
 }

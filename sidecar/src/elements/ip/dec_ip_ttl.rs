@@ -1,8 +1,9 @@
 //! DecIPTTL: decrements the time to live, as a router must (RFC 1812, 5.3.1).
 
 use crate::element::{
-    Annotations, Arg, Args, ConfigError, Cx, Descriptor, Element, Handler, HandlerError, Packet,
+    Annotations, Arg, Args, ConfigError, Cx, Descriptor, Element, Handler, HandlerError, Packet, StateKind,
 };
+use crate::state::{Reader, Schema, StateError, Stateful, Writer};
 use crate::wire::Ipv4;
 use crate::wire::checksum::Change;
 
@@ -24,6 +25,17 @@ pub(super) static DESCRIPTOR: Descriptor = Descriptor {
         Handler::read("drops", "packets whose time to live ended here"),
         Handler::both("active", "whether packets are changed"),
     ],
+    state: StateKind::Small,
+    details: "A packet whose time to live is 1 or less is dead: it leaves by output 1 as it came, usually to an \
+              ICMPError(ADDR, timeexceeded), or is dropped. The checksum is updated (RFC 1624).",
+    example: r#"
+        InfiniteSource(LIMIT 1) -> IPEncap(udp, 10.0.0.1, 10.0.1.1, TTL 3) -> d :: DecIPTTL(MULTICAST false);
+        InfiniteSource(LIMIT 1) -> IPEncap(udp, 10.0.0.1, 224.0.0.5, TTL 1) -> d;
+        RatedSource(RATE 10, LIMIT 4) -> IPEncap(udp, 10.0.0.2, 10.0.1.1, TTL 1) -> d;
+        d[0] -> IPPrint(alive, TTL true, TIMESTAMP false) -> Discard;
+        d[1] -> IPPrint(dead, TTL true, TIMESTAMP false) -> Discard;
+        DriverManager(wait 0.25s, write d.active false, wait 1s, print $(d.drops));
+    "#,
     build,
     ..Descriptor::BASE
 };
@@ -83,6 +95,27 @@ impl Element for DecIpTtl {
         }
         Ok(())
     }
+
+    fn stateful(&mut self) -> Option<&mut dyn Stateful> {
+        Some(self)
+    }
+}
+
+impl Stateful for DecIpTtl {
+    fn schema(&self) -> Schema {
+        Schema { name: "ip/dec-ttl", version: 1 }
+    }
+
+    fn save(&self, w: &mut Writer) {
+        w.put_bool(self.active);
+        w.put_u64(self.expired);
+    }
+
+    fn restore(&mut self, r: &mut Reader<'_>) -> Result<(), StateError> {
+        self.active = r.get_bool()?;
+        self.expired = r.get_u64()?;
+        Ok(())
+    }
 }
 
 #[cfg(test)]
@@ -117,5 +150,20 @@ mod tests {
         assert_eq!(bench.take("dead"), [packet(1), packet(0)]);
         assert!(bench.take("out").is_empty());
         assert_eq!(bench.read("d", "drops"), "2");
+    }
+
+    #[test]
+    fn what_is_not_to_be_changed_passes() {
+        let mut bench =
+            Bench::new("in :: TestIn -> MarkIPHeader -> d :: DecIPTTL(MULTICAST false) -> out :: TestOut;");
+        let mut multicast = packet(1);
+        multicast[16] = 224;
+        bench.push("in", &multicast);
+        assert_eq!(bench.take("out"), [multicast]);
+        bench.router.write_handler("d", "active", "false").unwrap();
+        bench.push("in", &packet(1));
+        assert_eq!(bench.take("out"), [packet(1)]);
+        let error = Bench::error("Idle -> DecIPTTL(ACTIVE x) -> Discard;");
+        assert!(error.contains("ACTIVE: expected boolean, got 'x'"), "{error}");
     }
 }

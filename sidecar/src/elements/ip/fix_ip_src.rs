@@ -11,6 +11,15 @@ pub(super) static DESCRIPTOR: Descriptor = Descriptor {
     summary: "sets source IP address if the Fix IP Source annotation is set",
     args: &[Arg::required("IPADDR", "IP address", "the new source")],
     reads: Annotations(Annotations::NETWORK_HEADER.0 | Annotations::FIX_IP_SRC.0),
+    details: "ICMPError sets the annotation: which address is right is known only on the interface that the error leaves \
+              by. The annotation is cleared.",
+    example: r#"
+        InfiniteSource(LIMIT 2) -> UDPIPEncap(10.0.0.7, 5000, 10.0.1.9, 53) -> t :: Tee;
+        t[0] -> ICMPError(10.9.9.9, unreachable, host) -> fix :: FixIPSrc(10.0.0.1);
+        t[1] -> fix;
+        fix -> IPPrint(TIMESTAMP false) -> Discard;
+        DriverManager(wait 1s);
+    "#,
     build,
     ..Descriptor::BASE
 };
@@ -58,5 +67,11 @@ mod tests {
         let out = bench.take("out");
         assert_eq!((&out[0][12..16], checksum::of(&out[0])), (&[1, 2, 3, 4][..], 0));
         assert_eq!(out[1], bytes);
+    }
+
+    #[test]
+    fn an_address_must_be_given() {
+        let error = Bench::error("Idle -> FixIPSrc -> Discard;");
+        assert!(error.contains("too few arguments; need 'IPADDR'"), "{error}");
     }
 }

@@ -4,8 +4,10 @@ use std::net::Ipv4Addr;
 
 use crate::config::split_words;
 use crate::element::{
-    Annotations, Arg, Args, ConfigError, Cx, Descriptor, Element, Handler, HandlerError, Packet, Time,
+    Annotations, Arg, Args, ConfigError, Cx, Descriptor, Element, Handler, HandlerError, Packet, StateKind,
+    Time,
 };
+use crate::state::{Reader, Schema, StateError, Stateful, Writer};
 use crate::wire::Ipv4;
 use crate::wire::ipv4::{MIN_HEADER_LENGTH, set_checksum};
 
@@ -26,6 +28,26 @@ pub(super) static DESCRIPTOR: Descriptor = Descriptor {
     writes: Annotations::ICMP_PARAM_PROB,
     drops: &[BAD_OPTION],
     handlers: &[Handler::read("drops", "packets with bad options")],
+    state: StateKind::Small,
+    details: "Record Route gets MYADDR, Timestamp the milliseconds since midnight (UT), if there is room and they are meant \
+              for this router. Packets with bad options leave by output 1, with the position of what is wrong in an \
+              annotation that ICMPError(ADDR, parameterproblem) reads, or are dropped. Other options pass as they are.",
+    example: r#"
+        InfiniteSource(DATA \<48000020 00000000 4011 0000 0a000001 0a000002 070b0800 00000000 00000001>, LIMIT 2)
+            -> SetIPChecksum
+            -> MarkIPHeader
+            -> g :: IPGWOptions(10.9.9.9)
+            -> IPGWOptions(10.8.8.8)
+            -> CheckIPHeader
+            -> Print(MAXLENGTH 32)
+            -> Discard;
+        InfiniteSource(DATA \<48000020 00000000 4011 0000 0a000001 0a000002 440c0501 00000000 00000000>, LIMIT 1)
+            -> MarkIPHeader -> g;
+        InfiniteSource(DATA \<46000018 00000000 4011 0000 0a000001 0a000002 07400400>, LIMIT 1)
+            -> MarkIPHeader -> g;
+        g[1] -> ICMPError(10.9.9.9, parameterproblem, erroratptr) -> Print(error, 32) -> Discard;
+        DriverManager(wait 1s, print $(g.drops));
+    "#,
     build,
     ..Descriptor::BASE
 };
@@ -79,14 +101,11 @@ impl IpGwOptions {
 
     fn record_route(&self, option: &mut [u8]) -> Result<bool, u8> {
         let (length, pointer) = (option.len(), usize::from(*option.get(2).ok_or(1)?));
-        if pointer < 4 {
-            return Err(2);
-        }
-        if pointer > length {
+        if pointer == length + 1 {
             return Ok(false); // Full.
         }
-        let room = option.get_mut(pointer - 1..pointer + 3).ok_or(2)?;
-        room.copy_from_slice(&self.own.to_be_bytes());
+        let room = pointer.checked_sub(1).filter(|at| *at >= 3).and_then(|at| option.get_mut(at..at + 4));
+        room.ok_or(2)?.copy_from_slice(&self.own.to_be_bytes());
         option[2] += 4;
         Ok(true)
     }
@@ -98,8 +117,11 @@ impl IpGwOptions {
             return Err(if pointer < 5 { 2 } else { 3 });
         }
         let size = if kind == 0 { 4 } else { 8 };
-        if pointer > length || pointer - 1 + size > length {
-            // No room: count it, unless the counter is full (RFC 791, "overflow").
+        if pointer - 1 + size > length {
+            // No room: count it, unless the counter is full (RFC 791, "overflow"). Of flag 3 it is an error, as in Click.
+            if kind == 3 {
+                return Err(3);
+            }
             let overflow = option[3] >> 4;
             if overflow == 15 {
                 return Err(3);
@@ -157,6 +179,25 @@ impl Element for IpGwOptions {
             other => Err(HandlerError::NoHandler(other.to_owned())),
         }
     }
+
+    fn stateful(&mut self) -> Option<&mut dyn Stateful> {
+        Some(self)
+    }
+}
+
+impl Stateful for IpGwOptions {
+    fn schema(&self) -> Schema {
+        Schema { name: "ip/gw-options", version: 1 }
+    }
+
+    fn save(&self, w: &mut Writer) {
+        w.put_u64(self.bad);
+    }
+
+    fn restore(&mut self, r: &mut Reader<'_>) -> Result<(), StateError> {
+        self.bad = r.get_u64()?;
+        Ok(())
+    }
 }
 
 #[cfg(test)]
@@ -194,10 +235,32 @@ mod tests {
     #[test]
     fn bad_options_leave_by_output_1_with_their_position() {
         let mut bench = Bench::new(TEXT);
-        for options in [&[7, 50, 4, 0][..], &[7, 3, 1, 0], &[68, 4, 5, 0xf0], &[1, 1, 7, 1], &[7, 2, 1, 1]] {
+        for (options, position) in [
+            (&[7, 50, 4, 0][..], 21),
+            (&[7, 3, 1, 0], 22),
+            (&[7, 7, 5, 0, 0, 0, 0, 0], 22),
+            (&[7, 7, 9, 0, 0, 0, 0, 0], 22),
+            (&[68, 4, 5, 0xf0], 23),
+            (&[68, 4, 5, 0x03], 23),
+            (&[68, 4, 4, 0], 22),
+            (&[1, 1, 7, 1], 23),
+            (&[7, 2, 1, 1], 21),
+        ] {
             bench.push("in", &packet(options));
+            assert_eq!(bench.take_packets("bad")[0].anno().icmp_param_prob, position, "{options:?}");
         }
-        let bad = bench.take_packets("bad");
-        assert_eq!(bad.iter().map(|p| p.anno().icmp_param_prob).collect::<Vec<_>>(), [21, 22, 23, 23, 21]);
+        assert_eq!(bench.read("g", "drops"), "9");
+    }
+
+    #[test]
+    fn times_that_are_asked_of_certain_routers_are_given_by_those() {
+        let text = TEXT.replace("1.2.3.4", "1.2.3.4, 5.6.7.8 9.9.9.9");
+        let mut bench = Bench::new(&text);
+        for (last, written) in [(8, true), (7, false)] {
+            bench.push("in", &packet(&[68, 12, 5, 3, 5, 6, 7, last, 0, 0, 0, 0]));
+            assert_eq!(bench.take("out")[0][22], if written { 13 } else { 5 });
+        }
+        let error = Bench::error("Idle -> IPGWOptions(1.2.3.4, x) -> Discard;");
+        assert!(error.contains("OTHERADDRS: expected IP address, got 'x'"), "{error}");
     }
 }

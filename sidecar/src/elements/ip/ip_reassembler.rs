@@ -41,6 +41,26 @@ pub(super) static DESCRIPTOR: Descriptor = Descriptor {
     drops: &[NO_HEADER, BAD_FRAGMENT, BEYOND_END, TOO_LONG, TIMED_OUT, NO_MEMORY],
     handlers: &[Handler::read("dump", "counts, and the pieces that are kept")],
     state: StateKind::Small,
+    details: "Packets that are no fragments pass. Of a packet that is not whole after 30 seconds without a further fragment, \
+              what came leaves by output 1 as one packet, usually to an ICMPError(ADDR, timeexceeded, reassembly), or is \
+              dropped. When more than HIMEM bytes are kept, the oldest go the same way until three quarters are left. \
+              Bytes that come twice are the later ones. A whole packet has the headers and annotations of its first \
+              fragment, and the time of the last one that came.",
+    example: r#"
+        TimedSource(1, DATA 0123456789, LIMIT 2) -> Resize(0, 150)
+            -> IPEncap(udp, 10.0.0.1, 10.0.0.2)
+            -> IPFragmenter(80)
+            -> lossy :: IPClassifier(ip id 1 and ip[6:2] & 0x1fff == 7, -);
+        lossy[0] -> IPPrint(lost, TIMESTAMP false) -> Discard;
+        lossy[1] -> Queue -> RatedUnqueue(2)
+            -> r :: IPReassembler
+            -> IPPrint(whole, TIMESTAMP false, ID true, LENGTH true)
+            -> Discard;
+        r[1] -> IPPrint(incomplete, TIMESTAMP false, ID true, LENGTH true) -> Discard;
+        TimedSource(40, DATA \<4500001c 00092000 4011 0000 0a000003 0a000002 01020304 05060708>, LIMIT 1)
+            -> MarkIPHeader -> r;
+        DriverManager(wait 3.2s, print $(r.dump), wait 40s, print $(r.dump));
+    "#,
     build,
     ..Descriptor::BASE
 };

@@ -8,6 +8,16 @@ pub(super) static DESCRIPTOR: Descriptor = Descriptor {
     summary: "sets IP header annotation",
     args: &[Arg::optional("OFFSET", "unsigned", "0", "where the IP header starts")],
     writes: Annotations(Annotations::NETWORK_HEADER.0 | Annotations::TRANSPORT_HEADER.0),
+    details: "Nothing is checked: CheckIPHeader does that. The transport header is marked behind the length that the IP \
+              header claims.",
+    example: r#"
+        InfiniteSource(LIMIT 2) -> UDPIPEncap(10.0.0.1, 5000, 10.0.0.2, 53)
+            -> EtherEncap(0x0800, 2:0:0:0:0:1, 2:0:0:0:0:2)
+            -> MarkIPHeader(14)
+            -> IPPrint(TIMESTAMP false)
+            -> Discard;
+        DriverManager(wait 1s);
+    "#,
     build,
     ..Descriptor::BASE
 };
@@ -46,5 +56,11 @@ mod tests {
         let out = bench.take_packets("out");
         assert_eq!((out[0].network_offset(), out[0].transport_offset()), (Some(2), Some(26)));
         assert_eq!((out[1].network_offset(), out[1].network().len()), (Some(2), 1));
+    }
+
+    #[test]
+    fn an_offset_must_be_a_number() {
+        let error = Bench::error("Idle -> MarkIPHeader(x) -> Discard;");
+        assert!(error.contains("OFFSET: expected unsigned integer, got 'x'"), "{error}");
     }
 }

@@ -5,6 +5,7 @@ use crate::element::Descriptor;
 mod check_ip_header;
 mod check_transport_header;
 mod dec_ip_ttl;
+mod faults;
 mod fix_ip_src;
 #[cfg(test)]
 mod hostile;

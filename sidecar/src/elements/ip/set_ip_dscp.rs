@@ -1,9 +1,10 @@
 //! SetIPDSCP: sets the differentiated services code point of IP packets (RFC 2474).
 
 use crate::element::{
-    Annotations, Arg, Args, ConfigError, Cx, Descriptor, Element, Handler, HandlerError, Packet,
+    Annotations, Arg, Args, ConfigError, Cx, Descriptor, Element, Handler, HandlerError, Packet, StateKind,
 };
 use crate::elements::basic::parse_handler;
+use crate::state::{Reader, Schema, StateError, Stateful, Writer};
 use crate::wire::Ipv4;
 use crate::wire::checksum::Change;
 
@@ -16,6 +17,16 @@ pub(super) static DESCRIPTOR: Descriptor = Descriptor {
     reads: Annotations::NETWORK_HEADER,
     drops: &[NO_HEADER],
     handlers: &[Handler::both("dscp", "the code point")],
+    state: StateKind::Small,
+    details: "The code point is the upper six bits of the type of service; the two ECN bits below stay as they are.",
+    example: r#"
+        RatedSource(RATE 10, LIMIT 4) -> IPEncap(udp, 10.0.0.1, 10.0.0.2, ECT true)
+            -> s :: SetIPDSCP(46)
+            -> CheckIPHeader
+            -> IPPrint(TOS true, TIMESTAMP false)
+            -> Discard;
+        DriverManager(wait 0.15s, write s.dscp 10, wait 1s, print $(s.dscp));
+    "#,
     build,
     ..Descriptor::BASE
 };
@@ -67,10 +78,32 @@ impl Element for SetIpDscp {
         }
         Ok(())
     }
+
+    fn stateful(&mut self) -> Option<&mut dyn Stateful> {
+        Some(self)
+    }
+}
+
+impl Stateful for SetIpDscp {
+    fn schema(&self) -> Schema {
+        Schema { name: "ip/set-dscp", version: 1 }
+    }
+
+    fn save(&self, w: &mut Writer) {
+        w.put_u8(self.dscp);
+    }
+
+    fn restore(&mut self, r: &mut Reader<'_>) -> Result<(), StateError> {
+        let dscp = r.get_u8()?.into();
+        self.dscp =
+            in_range(dscp).map_err(|_| StateError::Invalid { what: "code point", value: dscp.into() })?;
+        Ok(())
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use crate::state::Reader;
     use crate::testing::Bench;
     use crate::wire::checksum;
     use crate::wire::ipv4::set_checksum;
@@ -101,5 +134,12 @@ mod tests {
     fn a_code_point_of_more_than_six_bits_is_refused() {
         let error = Bench::error("Idle -> s :: SetIPDSCP(64) -> Discard;");
         assert!(error.contains("diffserv code point out of range"), "{error}");
+    }
+
+    #[test]
+    fn a_code_point_that_is_none_is_not_restored() {
+        let mut bench = Bench::new("Idle -> s :: SetIPDSCP(1) -> Discard;");
+        let id = bench.router.find("s").unwrap();
+        assert!(bench.router.state_of(id).unwrap().restore(&mut Reader::new(&[64])).is_err());
     }
 }

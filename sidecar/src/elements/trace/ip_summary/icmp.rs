@@ -57,12 +57,12 @@ fn show_name(name: Option<&str>, value: Value<'_>, out: &mut Vec<u8>) {
 }
 
 fn show_type_name(_: &View<'_>, value: Value<'_>, out: &mut Vec<u8>) {
-    show_name(ip_names::icmp_type_name(value.number() as u8), value, out);
+    show_name(ip_names::of_icmp_type(value.number() as u8), value, out);
 }
 
 fn show_code_name(view: &View<'_>, value: Value<'_>, out: &mut Vec<u8>) {
     let kind = view.icmp.and_then(|icmp| icmp.first().copied()).unwrap_or(0);
-    show_name(ip_names::icmp_code_name(kind, value.number() as u8), value, out);
+    show_name(ip_names::of_icmp_code(kind, value.number() as u8), value, out);
 }
 
 fn parse_type<'a>(text: &'a [u8], _: &Draft, _: &'a mut Vec<u8>) -> Option<Value<'a>> {
