@@ -32,7 +32,7 @@ impl Protocol {
 }
 
 /// Addresses and ports of a flow in host byte order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct FlowId {
     /// Source address.
     pub source: u32,

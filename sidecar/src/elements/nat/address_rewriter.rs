@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use super::admission::{Admission, FULL, NO_PORT, UNKNOWN};
 use super::flows::Flows;
+use super::input_spec::ties;
 use super::ip_rewriter::{CAPACITY, REAP, SPECS};
 use super::mapping::{Timeouts, Way};
 use super::pattern::{Pattern, Variation};
@@ -35,6 +36,7 @@ const BASE: Descriptor = Descriptor {
     ],
     reads: Annotations::NETWORK_HEADER,
     writes: Annotations::DST_IP,
+    ties,
     drops: &[NOT_IP, UNKNOWN, NO_PORT, FULL],
     handlers: &[
         Handler::read("table", "all mappings"),
@@ -85,13 +87,6 @@ fn build(args: &Args<'_>, keyed: Keyed) -> Result<Box<dyn Element>, ConfigError>
     let timeouts =
         Timeouts { tcp: nanos, tcp_done: nanos, tcp_nodata: nanos, udp: nanos, udp_streaming: nanos };
     let admission = Admission::build(args)?;
-    let problems: Vec<String> = admission
-        .patterns()
-        .filter_map(|(input, pattern)| Some(format!("input spec {input}: {}", keyed.accept(pattern).err()?)))
-        .collect();
-    if !problems.is_empty() {
-        return Err(ConfigError(problems));
-    }
     let schema = Schema { name: "nat/address-rewriter", version: 1 };
     Ok(Box::new(AddressRewriter {
         keyed,
@@ -130,7 +125,13 @@ impl Keyed {
 
 impl AddressRewriter {
     /// Rewrites a packet; answers its output.
-    fn treat(&mut self, input: usize, packet: &mut Packet, now: u64) -> Result<u16, &'static str> {
+    fn treat(
+        &mut self,
+        cx: &mut Cx<'_>,
+        input: usize,
+        packet: &mut Packet,
+        now: u64,
+    ) -> Result<u16, &'static str> {
         let Some((ip, _)) = Ipv4::parse(packet.network()) else { return Err(NOT_IP) };
         let (source, destination) = (ip.source.get(), ip.destination.get());
         let (slot, way) = match self.keyed.find(&self.flows.table, source, destination) {
@@ -139,7 +140,7 @@ impl AddressRewriter {
                 Some(output) => return Ok(output),
                 None => {
                     let flow = self.keyed.forward(source, destination);
-                    (self.flows.admission.admit(&mut self.flows.table, input, flow, now)?, Way::Forward)
+                    (self.flows.admission.admit(cx, &mut self.flows.table, input, flow, now)?, Way::Forward)
                 }
             },
         };
@@ -194,14 +195,14 @@ impl AddressRewriter {
 impl Element for AddressRewriter {
     fn initialize(&mut self, cx: &mut Cx<'_>) -> Result<(), String> {
         let keyed = self.keyed;
-        self.flows.admission.initialize(cx, |pattern| keyed.accept(pattern))
+        self.flows.admission.initialize(cx, &mut |pattern| keyed.accept(pattern))
     }
 
     fn push(&mut self, cx: &mut Cx<'_>, port: usize, batch: &mut Batch) {
         let now = cx.now().0;
         self.flows.table.expire(now);
         for mut packet in batch.drain() {
-            match self.treat(port, &mut packet, now) {
+            match self.treat(cx, port, &mut packet, now) {
                 Ok(output) => cx.emit(usize::from(output), packet),
                 Err(reason) => cx.drop(reason, packet),
             }

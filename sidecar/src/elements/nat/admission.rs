@@ -2,8 +2,9 @@
 
 use std::net::Ipv4Addr;
 
-use super::input_spec::InputSpec;
+use super::input_spec::{InputSpec, Outputs};
 use super::ip_rewriter_patterns::IpRewriterPatterns;
+use super::mapper::IpMapper;
 use super::mapping::{Mapping, Seen};
 use super::pattern::{Pattern, Variation};
 use super::table::MappingTable;
@@ -18,12 +19,16 @@ pub(super) const FULL: &str = "mapping capacity reached";
 /// What stands between an unknown flow and a mapping.
 pub(super) struct Admission {
     specs: Vec<InputSpec>,
+    outputs: usize,
     capacity: usize,
     reserved: usize,
     failures: u64,
     /// State of the random numbers that ports and addresses are chosen by.
     random: u64,
 }
+
+/// Looks at a pattern that a rewriter is going to use.
+pub(super) type See<'a> = &'a mut dyn FnMut(&Pattern) -> Result<(), String>;
 
 impl Admission {
     /// Reads the input specifications and the capacity from the configuration.
@@ -34,7 +39,7 @@ impl Admission {
             let address_of = |word: &str| args.parse::<Ipv4Addr>("address", word).ok();
             match InputSpec::parse(text, args.outputs(), &address_of) {
                 Ok(spec) => specs.push(spec),
-                Err(problem) => problems.push(format!("input spec {input}: {problem}")),
+                Err(problem) => problems.push(in_spec(input, &problem)),
             }
         }
         if problems.is_empty() && specs.len() != args.inputs() {
@@ -44,30 +49,45 @@ impl Admission {
             return Err(ConfigError(problems));
         }
         let capacity = args.or("MAPPING_CAPACITY", i32::MAX as usize)?;
-        Ok(Self { specs, capacity, reserved: reserved_of(capacity), failures: 0, random: 0 })
+        let outputs = args.outputs();
+        Ok(Self { specs, outputs, capacity, reserved: reserved_of(capacity), failures: 0, random: 0 })
     }
 
-    /// The patterns whose text is in the input specifications, with their inputs.
-    pub(super) fn patterns(&self) -> impl Iterator<Item = (usize, &Pattern)> {
-        self.specs.iter().enumerate().filter_map(|(input, spec)| match spec {
-            InputSpec::Rewrite { pattern, .. } => Some((input, pattern)),
-            _ => None,
-        })
-    }
-
-    /// Finds the named patterns; `see` looks at each.
-    pub(super) fn initialize(
-        &mut self,
-        cx: &mut Cx<'_>,
-        mut see: impl FnMut(&Pattern) -> Result<(), String>,
-    ) -> Result<(), String> {
+    /// Finds the mappers and the named patterns; `see` looks at each pattern.
+    pub(super) fn initialize(&mut self, cx: &mut Cx<'_>, see: See<'_>) -> Result<(), String> {
         self.random = cx.random();
-        for spec in &mut self.specs {
-            let InputSpec::Named { name, outputs } = spec else { continue };
-            let pattern =
-                IpRewriterPatterns::find(cx, name).ok_or_else(|| format!("no such pattern '{name}'"))?;
-            see(&pattern)?;
-            *spec = InputSpec::Rewrite { pattern, outputs: *outputs, next: 0 };
+        for input in 0..self.specs.len() {
+            self.resolve(cx, input, see).map_err(|problem| in_spec(input, &problem))?;
+        }
+        Ok(())
+    }
+
+    fn resolve(&mut self, cx: &mut Cx<'_>, input: usize, see: See<'_>) -> Result<(), String> {
+        let outputs = self.outputs;
+        let Some(spec) = self.specs.get_mut(input) else { return Ok(()) };
+        match spec {
+            InputSpec::Named { name, outputs } => {
+                let pattern = IpRewriterPatterns::find(cx, name)?;
+                see(&pattern)?;
+                *spec = InputSpec::Rewrite { pattern, outputs: *outputs, next: 0 };
+            }
+            InputSpec::Rewrite { pattern, .. } => see(pattern)?,
+            InputSpec::Element { name, alone } => {
+                let id = cx.find(name).ok_or("unknown specification")?;
+                if !*alone {
+                    return Err("syntax error, expected element name".to_owned());
+                }
+                let patterns = IpMapper::patterns(cx, id).ok_or("element is not an IPMapper")??;
+                for (at, (pattern, ports)) in patterns.iter().enumerate() {
+                    see(pattern)?;
+                    if !ports.are_among(outputs) {
+                        let mapper = IpMapper::declaration(cx, id);
+                        return Err(format!("output port out of range in {mapper} pattern {at}"));
+                    }
+                }
+                *spec = InputSpec::Mapper(id);
+            }
+            InputSpec::Drop | InputSpec::Pass(_) | InputSpec::Keep(_) | InputSpec::Mapper(_) => {}
         }
         Ok(())
     }
@@ -90,24 +110,25 @@ impl Admission {
     /// Makes a mapping for a flow that has none.
     pub(super) fn admit(
         &mut self,
+        cx: &mut Cx<'_>,
         table: &mut MappingTable,
         input: usize,
         flow: FlowId,
         now: u64,
     ) -> Result<SlotId, &'static str> {
         let random = &mut self.random;
-        let (rewritten, outputs) = match self.specs.get_mut(input) {
-            Some(InputSpec::Keep(outputs)) => (flow, *outputs),
-            Some(InputSpec::Rewrite { pattern, outputs, next }) => {
-                let start = InputSpec::start(pattern, *next, || draw(random));
-                let Some(rewritten) = table.choose(pattern, &flow, start) else {
-                    self.failures += 1;
-                    return Err(NO_PORT);
-                };
-                *next = after(pattern, &rewritten);
-                (rewritten, *outputs)
+        let rewritten = match self.specs.get_mut(input) {
+            Some(InputSpec::Mapper(id)) => cx
+                .element_mut::<IpMapper>(*id)
+                .and_then(|mapper| mapper.choose(&flow, |spec| rewrite(spec, table, &flow, random))),
+            Some(spec @ (InputSpec::Keep(_) | InputSpec::Rewrite { .. })) => {
+                rewrite(spec, table, &flow, random)
             }
             _ => return Err(UNKNOWN),
+        };
+        let Some((rewritten, outputs)) = rewritten else {
+            self.failures += 1;
+            return Err(NO_PORT);
         };
         if table.len() >= self.capacity {
             self.failures += 1;
@@ -128,7 +149,9 @@ impl Admission {
         match handler {
             "mapping_failures" => Ok(self.failures.to_string()),
             "capacity" => Ok(format!("{} {}", self.capacity, self.reserved)),
-            "patterns" => Ok(self.patterns().map(|(_, pattern)| format!("{pattern}\n")).collect()),
+            "patterns" => {
+                Ok(self.specs.iter().fold(String::new(), |text, spec| text + &spec.to_string() + "\n"))
+            }
             other => Err(HandlerError::NoHandler(other.to_owned())),
         }
     }
@@ -174,6 +197,29 @@ impl Admission {
             }
         }
         Ok(())
+    }
+}
+
+fn in_spec(input: usize, problem: &str) -> String {
+    format!("input spec {input}: {problem}")
+}
+
+/// What a specification that makes mappings makes of a flow; `None` when all that it could be is taken.
+fn rewrite(
+    spec: &mut InputSpec,
+    table: &MappingTable,
+    flow: &FlowId,
+    random: &mut u64,
+) -> Option<(FlowId, Outputs)> {
+    match spec {
+        InputSpec::Keep(outputs) => Some((*flow, *outputs)),
+        InputSpec::Rewrite { pattern, outputs, next } => {
+            let start = InputSpec::start(pattern, *next, || draw(random));
+            let rewritten = table.choose(pattern, flow, start)?;
+            *next = after(pattern, &rewritten);
+            Some((rewritten, *outputs))
+        }
+        _ => None,
     }
 }
 

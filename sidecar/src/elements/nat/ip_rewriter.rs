@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use super::admission::{Admission, FULL, NO_PORT, UNKNOWN};
 use super::flows::Flows;
+use super::input_spec::ties;
 use super::mapping::{Mapping, Printed, Timeouts, Way};
 use super::table::MappingTable;
 use super::translate::rewrite;
@@ -64,6 +65,7 @@ const BASE: Descriptor = Descriptor {
     processing: "h/h",
     reads: Annotations::NETWORK_HEADER,
     writes: Annotations::DST_IP,
+    ties,
     drops: DROPS,
     handlers: HANDLERS,
     state: StateKind::Tables,
@@ -164,8 +166,7 @@ fn build(
         udp_streaming: at_least(args.or(streaming, udp)?, guarantee),
     };
     let admission = Admission::build(args)?;
-    let mut table = MappingTable::new(timeouts);
-    admission.patterns().for_each(|(_, pattern)| table.serve(pattern));
+    let table = MappingTable::new(timeouts);
     let flows = Flows { schema: Schema { name: "nat/rewriter", version: 1 }, admission, table };
     Ok(Box::new(IpRewriter { protocols, flows, set_destination: args.or("DST_ANNO", true)? }))
 }
@@ -199,6 +200,7 @@ impl IpRewriter {
     #[inline]
     fn treat(
         &mut self,
+        cx: &mut Cx<'_>,
         input: usize,
         packet: &mut Packet,
         flow: Option<FlowId>,
@@ -215,7 +217,7 @@ impl IpRewriter {
             Some(found) => found,
             None => match self.flows.admission.passes(input) {
                 Some(output) => return Ok(output),
-                None => (self.admit(input, flow, now)?, Way::Forward),
+                None => (self.admit(cx, input, flow, now)?, Way::Forward),
             },
         };
         self.pass_through(slot, way, packet, &flow, now)
@@ -267,11 +269,17 @@ impl IpRewriter {
     }
 
     /// Makes a mapping for a flow that has none.
-    fn admit(&mut self, input: usize, flow: FlowId, now: u64) -> Result<SlotId, &'static str> {
+    fn admit(
+        &mut self,
+        cx: &mut Cx<'_>,
+        input: usize,
+        flow: FlowId,
+        now: u64,
+    ) -> Result<SlotId, &'static str> {
         if flow.protocol == Protocol::Icmp && flow.source_port == 0 && flow.destination_port != 0 {
             return Err(UNKNOWN); // An answer to nothing: only queries make mappings (RFC 5508, REQ-1).
         }
-        self.flows.admission.admit(&mut self.flows.table, input, flow, now)
+        self.flows.admission.admit(cx, &mut self.flows.table, input, flow, now)
     }
 
     /// For the packet of flow `quoted` that an ICMP error quotes: the flow that the quoted packet had before it was rewritten here.
@@ -327,7 +335,7 @@ impl IpRewriter {
 impl Element for IpRewriter {
     fn initialize(&mut self, cx: &mut Cx<'_>) -> Result<(), String> {
         let table = &mut self.flows.table;
-        self.flows.admission.initialize(cx, |pattern| {
+        self.flows.admission.initialize(cx, &mut |pattern| {
             table.serve(pattern);
             Ok(())
         })
@@ -346,7 +354,7 @@ impl Element for IpRewriter {
         }
         let mut verdicts: [Verdict; BATCH] = [Ok(0); BATCH];
         for (at, packet) in batch.iter_mut().enumerate() {
-            verdicts[at] = self.treat(port, packet, flows[at], found[at], now);
+            verdicts[at] = self.treat(cx, port, packet, flows[at], found[at], now);
         }
         let first = verdicts[0];
         match first {

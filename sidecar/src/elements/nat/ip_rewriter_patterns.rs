@@ -34,8 +34,8 @@ fn build(args: &Args<'_>) -> Result<Box<dyn Element>, ConfigError> {
             Ok(pattern) if !patterns.contains_key(name) => {
                 patterns.insert(name.clone(), pattern);
             }
-            Ok(_) => problems.push(format!("pattern '{name}' redeclared")),
-            Err(problem) => problems.push(format!("pattern '{name}': {problem}")),
+            Ok(_) => problems.push(format!("pattern '{name}' already defined")),
+            Err(problem) => problems.push(problem),
         }
     }
     if problems.is_empty() {
@@ -47,13 +47,15 @@ fn build(args: &Args<'_>) -> Result<Box<dyn Element>, ConfigError> {
 
 impl IpRewriterPatterns {
     /// The pattern of a name, whichever element of the graph defines it.
-    pub(super) fn find(cx: &mut Cx<'_>, name: &str) -> Option<Pattern> {
+    pub(super) fn find(cx: &mut Cx<'_>, name: &str) -> Result<Pattern, String> {
         let definers: Vec<_> = cx
             .all_elements()
             .filter(|(_, _, class)| class.class == DESCRIPTOR.class)
             .map(|(id, ..)| id)
             .collect();
-        definers.into_iter().find_map(|id| cx.element_mut::<Self>(id)?.patterns.get(name).copied())
+        let found =
+            definers.into_iter().find_map(|id| cx.element_mut::<Self>(id)?.patterns.get(name).copied());
+        found.ok_or_else(|| format!("no such pattern '{name}'"))
     }
 }
 

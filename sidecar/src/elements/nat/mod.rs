@@ -1,7 +1,8 @@
 //! Network address translation: a table of mappings, how new ones are chosen, and how packets are rewritten.
 //!
-//! `pattern` and `input_spec` are the configuration, `admission` makes new mappings by it; `mapping` is the record, `table` keeps the records and all that is
-//! derived from them, `port_pool` the ports in use; `translate` changes a packet. The requirements of RFC 4787 (UDP),
+//! `pattern` and `input_spec` are the configuration, `admission` makes new mappings by it, asking a `mapper` where one
+//! is named; `mapping` is the record, `table` keeps the records and all that is derived from them, `port_pool` the
+//! ports in use; `translate` changes a packet. The requirements of RFC 4787 (UDP),
 //! RFC 5382 (TCP) and RFC 5508 (ICMP) are quoted by number where they are met.
 
 use crate::element::Descriptor;
@@ -9,10 +10,12 @@ use crate::element::Descriptor;
 mod address_rewriter;
 mod admission;
 mod flows;
+mod hash_ring;
 mod icmp_rewriter;
 mod input_spec;
 mod ip_rewriter;
 mod ip_rewriter_patterns;
+mod mapper;
 mod mapping;
 mod pattern;
 mod port_pool;
@@ -30,4 +33,6 @@ pub(super) static GROUP: &[&Descriptor] = &[
     &address_rewriter::IP_ADDR_PAIR_REWRITER,
     &icmp_rewriter::DESCRIPTOR,
     &ip_rewriter_patterns::DESCRIPTOR,
+    &mapper::ROUND_ROBIN,
+    &mapper::SOURCE_HASH,
 ];

@@ -35,6 +35,8 @@ pub(super) struct Pattern {
     pub(super) destination: Option<u32>,
     pub(super) destination_port: Option<u16>,
     pub(super) variation: Variation,
+    /// Whether it was given with ports, and is printed with them.
+    pub(super) with_ports: bool,
 }
 
 /// Turns a word into an address; names of AddressInfo count.
@@ -43,6 +45,7 @@ pub(super) type AddressOf<'a> = &'a dyn Fn(&str) -> Option<Ipv4Addr>;
 impl Pattern {
     /// Parses two words (addresses), three (addresses, then the source port) or four.
     pub(super) fn parse(words: &[&str], address_of: AddressOf<'_>) -> Result<Self, String> {
+        let with_ports = words.len() > 2;
         let (source, source_port, destination, destination_port) = match *words {
             [source, destination] => (source, "-", destination, "-"),
             [source, destination, source_port] => (source, source_port, destination, "-"),
@@ -72,7 +75,7 @@ impl Pattern {
         };
         let destination = fixed_address(destination, address_of).map_err(|()| "bad destination address")?;
         let destination_port = fixed_port(destination_port).map_err(|()| "bad destination port")?;
-        Ok(Self { source, source_port, destination, destination_port, variation })
+        Ok(Self { source, source_port, destination, destination_port, variation, with_ports })
     }
 
     /// The flow after rewriting, before what varies is chosen.
@@ -147,10 +150,12 @@ impl fmt::Display for Pattern {
             _ => write!(f, "{}", address(self.source))?,
         }
         match self.variation {
+            _ if !self.with_ports => {}
             Variation::Port { low, high, .. } => write!(f, " {low}-{high}")?,
             _ => write!(f, " {}", port(self.source_port))?,
         }
-        write!(f, " {} {}", address(self.destination), port(self.destination_port))
+        write!(f, " {}", address(self.destination))?;
+        if self.with_ports { write!(f, " {}", port(self.destination_port)) } else { Ok(()) }
     }
 }
 
@@ -184,7 +189,9 @@ mod tests {
 
     #[test]
     fn a_printed_pattern_reads_like_the_text() {
-        for text in ["1.0.0.1 1024-65535 - -", "- - 10.0.0.1 80", "1.0.0.1-1.0.0.5 - - -"] {
+        for text in
+            ["1.0.0.1 1024-65535 - -", "- - 10.0.0.1 80", "1.0.0.1-1.0.0.5 - - -", "1.0.0.1-1.0.0.5 -"]
+        {
             assert_eq!(parse(text).unwrap().to_string(), text);
         }
     }
