@@ -7,12 +7,13 @@ use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
-use super::admission::{Admission, FULL, NO_PORT, UNKNOWN};
-use super::flows::Flows;
+use super::admission::{Accept, Admission, FULL, NO_PORT, UNKNOWN};
+use super::flows::{Flows, handlers};
 use super::input_spec::ties;
-use super::ip_rewriter::{CAPACITY, REAP, SPECS};
-use super::mapping::{Timeouts, Way};
+use super::ip_rewriter::{CAPACITY, CAPACITY_TOO, REAP, REAP_TOO, SPECS, guarantee, nanos};
+use super::mapping::{Ports, Timeouts, Way};
 use super::pattern::{Pattern, Variation};
+use super::reply_anno::{self, ByteAnno, REPLY_ANNO};
 use super::table::MappingTable;
 use super::translate::rewrite_addresses;
 use crate::element::{
@@ -30,24 +31,18 @@ const BASE: Descriptor = Descriptor {
     args: &[
         SPECS,
         Arg::keyword("TIMEOUT", "time", "7200", "a mapping goes after so long without a packet"),
-        Arg::keyword("GUARANTEE", "time", "5", "no mapping goes earlier after a packet"),
+        guarantee("GUARANTEE", "5"),
         REAP,
+        REAP_TOO,
         CAPACITY,
+        CAPACITY_TOO,
+        REPLY_ANNO,
     ],
-    reads: Annotations::NETWORK_HEADER,
+    reads: Annotations::NETWORK_HEADER.union(reply_anno::READS),
     writes: Annotations::DST_IP,
     ties,
     drops: &[NOT_IP, UNKNOWN, NO_PORT, FULL],
-    handlers: &[
-        Handler::read("table", "all mappings"),
-        Handler::read("mappings", "all mappings"),
-        Handler::read("table_size", "mappings, two for each flow"),
-        Handler::read("nmappings", "mappings, two for each flow"),
-        Handler::read("mapping_failures", "new flows that got no mapping"),
-        Handler::read("size", "flows"),
-        Handler::both("capacity", "most flows, and how many of them are reserved"),
-        Handler::read("patterns", "the patterns of the inputs, a line each"),
-    ],
+    handlers: handlers![Handler::read("table", "all mappings"), Handler::read("mappings", "all mappings")],
     state: StateKind::Tables,
     ..Descriptor::BASE
 };
@@ -75,22 +70,37 @@ enum Keyed {
     Pair,
 }
 
-struct AddressRewriter {
+/// The element behind both classes.
+pub(crate) struct AddressRewriter {
     keyed: Keyed,
     flows: Flows,
+    reply_anno: Option<ByteAnno>,
 }
 
 fn build(args: &Args<'_>, keyed: Keyed) -> Result<Box<dyn Element>, ConfigError> {
     let guarantee = args.or("GUARANTEE", Duration::from_secs(5))?;
-    let timeout = args.or("TIMEOUT", Duration::from_secs(7200))?.max(guarantee);
-    let nanos = u64::try_from(timeout.as_nanos()).unwrap_or(u64::MAX);
-    let timeouts =
-        Timeouts { tcp: nanos, tcp_done: nanos, tcp_nodata: nanos, udp: nanos, udp_streaming: nanos };
-    let admission = Admission::build(args)?;
-    let schema = Schema { name: "nat/address-rewriter", version: 1 };
+    let timeout = nanos(args.or("TIMEOUT", Duration::from_secs(7200))?.max(guarantee));
+    let guarantee = nanos(guarantee);
+    let timeouts = Timeouts {
+        tcp: timeout,
+        tcp_done: timeout,
+        tcp_nodata: timeout,
+        udp: timeout,
+        udp_streaming: timeout,
+        tcp_guarantee: guarantee,
+        guarantee,
+        tracks_tcp: false,
+    };
+    let accept: Accept = match keyed {
+        Keyed::Address => |pattern| Keyed::Address.accept(pattern),
+        Keyed::Pair => |pattern| Keyed::Pair.accept(pattern),
+    };
+    let admission = Admission::build(args, accept)?;
+    let schema = Schema { name: "nat/address-rewriter", version: 2 };
     Ok(Box::new(AddressRewriter {
         keyed,
-        flows: Flows { schema, admission, table: MappingTable::new(timeouts) },
+        flows: Flows::new(schema, admission, MappingTable::new(timeouts)),
+        reply_anno: args.get("REPLY_ANNO")?,
     }))
 }
 
@@ -124,6 +134,10 @@ impl Keyed {
 }
 
 impl AddressRewriter {
+    pub(super) fn flows(&mut self) -> &mut Flows {
+        &mut self.flows
+    }
+
     /// Rewrites a packet; answers its output.
     fn treat(
         &mut self,
@@ -140,7 +154,11 @@ impl AddressRewriter {
                 Some(output) => return Ok(output),
                 None => {
                     let flow = self.keyed.forward(source, destination);
-                    (self.flows.admission.admit(cx, &mut self.flows.table, input, flow, now)?, Way::Forward)
+                    let slot = self.flows.admit(cx, input, flow, now)?;
+                    if let (Some(anno), Some(mapping)) = (self.reply_anno, self.flows.table.change(slot)) {
+                        mapping.reply_anno = anno.get(packet);
+                    }
+                    (slot, Way::Forward)
                 }
             },
         };
@@ -160,6 +178,9 @@ impl AddressRewriter {
         }
         if let Some(mapping) = self.flows.table.note(slot) {
             mapping.last_seen = now;
+            if let Some(anno) = self.reply_anno.filter(|_| way == Way::Reply) {
+                anno.set(packet, mapping.reply_anno);
+            }
         }
         Ok(output)
     }
@@ -168,7 +189,7 @@ impl AddressRewriter {
         let address = |address: u32| Ipv4Addr::from(address);
         let mut lines = BTreeMap::new();
         for (flow, mapping) in self.flows.table.iter() {
-            let (to, left) = (&mapping.rewritten, self.flows.table.left(flow, mapping, now) / 1_000_000_000);
+            let (to, left) = (&mapping.rewritten, self.flows.table.left(flow, mapping, now));
             let (forward, reply) = match self.keyed {
                 Keyed::Address => (
                     format!("{} => {}", address(flow.source), address(to.source)),
@@ -183,10 +204,10 @@ impl AddressRewriter {
                     (format!("{inside} => {outside}"), format!("{} => {}", back.0, back.1))
                 }
             };
-            let (f, r) = (mapping.forward_output, mapping.reply_output);
-            let key = (flow.source, flow.destination);
-            lines.insert((key, 0), format!("{forward} [*{f} {r}] i{left}\n"));
-            lines.insert((key, 1), format!("{reply} [{f} *{r}] i{left}\n"));
+            for (flows, way) in [(forward, Way::Forward), (reply, Way::Reply)] {
+                let line = format!("{flows} {}\n", Ports { mapping, way, left });
+                lines.insert((*flow, way == Way::Reply), line);
+            }
         }
         lines.into_values().collect()
     }
@@ -194,13 +215,16 @@ impl AddressRewriter {
 
 impl Element for AddressRewriter {
     fn initialize(&mut self, cx: &mut Cx<'_>) -> Result<(), String> {
-        let keyed = self.keyed;
-        self.flows.admission.initialize(cx, &mut |pattern| keyed.accept(pattern))
+        self.flows.initialize(cx)
+    }
+
+    fn start(&mut self, cx: &mut Cx<'_>) {
+        self.flows.admission.capacity.start(cx);
     }
 
     fn push(&mut self, cx: &mut Cx<'_>, port: usize, batch: &mut Batch) {
         let now = cx.now().0;
-        self.flows.table.expire(now);
+        self.flows.expire(now);
         for mut packet in batch.drain() {
             match self.treat(cx, port, &mut packet, now) {
                 Ok(output) => cx.emit(usize::from(output), packet),
@@ -211,15 +235,15 @@ impl Element for AddressRewriter {
 
     fn read(&mut self, cx: &mut Cx<'_>, handler: &str, _param: &str) -> Result<String, HandlerError> {
         let now = cx.now().0;
-        self.flows.table.expire(now);
+        self.flows.expire(now);
         match handler {
             "table" | "mappings" => Ok(self.show(now)),
-            other => self.flows.read(other),
+            other => self.flows.read(cx, other),
         }
     }
 
-    fn write(&mut self, _cx: &mut Cx<'_>, handler: &str, value: &str) -> Result<(), HandlerError> {
-        self.flows.admission.write(handler, value)
+    fn write(&mut self, cx: &mut Cx<'_>, handler: &str, value: &str) -> Result<(), HandlerError> {
+        self.flows.write(cx, handler, value)
     }
 
     fn stateful(&mut self) -> Option<&mut dyn Stateful> {
@@ -261,7 +285,7 @@ mod tests {
         let reply = udp((OUTSIDE, 53), (public, 4000), b"answer");
         assert_eq!(pass(&mut bench, ("back", "home"), &reply), (OUTSIDE, INSIDE));
         assert_eq!((bench.read("rw", "size"), bench.read("rw", "table_size")), ("1".into(), "2".into()));
-        assert!(bench.read("rw", "table").starts_with("10.0.0.5 => 203.0.113.1 [*0 1] i7"));
+        assert!(bench.read("rw", "table").starts_with("10.0.0.5 => 203.0.113.1 [*0 1] i0 exp7200\n"));
         bench.push("back", &udp((OUTSIDE, 53), ([203, 0, 113, 2], 4000), b"to nobody"));
         assert_eq!(bench.drops("rw", "no mapping"), 1);
     }
@@ -285,12 +309,12 @@ mod tests {
         let reply = udp((server, 53), (public, 4000), b"answer");
         assert_eq!(pass(&mut bench, ("back", "home"), &reply), (OUTSIDE, INSIDE));
         let table = bench.read("rw", "mappings");
-        let lines: Vec<_> = table.lines().map(|line| line.rsplit_once(" i").unwrap().0).collect();
+        let lines: Vec<_> = table.lines().map(|line| line.rsplit_once(" exp").unwrap().0).collect();
         assert_eq!(
             lines,
             [
-                "(10.0.0.5, 192.0.2.7) => (203.0.113.1, 198.51.100.1) [*0 1]",
-                "(198.51.100.1, 203.0.113.1) => (192.0.2.7, 10.0.0.5) [0 *1]"
+                "(10.0.0.5, 192.0.2.7) => (203.0.113.1, 198.51.100.1) [*0 1] i0",
+                "(198.51.100.1, 203.0.113.1) => (192.0.2.7, 10.0.0.5) [0 *1] i0"
             ]
         );
     }

@@ -42,7 +42,7 @@ pub(super) enum InputSpec {
     /// `pattern SADDR SPORT DADDR DPORT FOUTPUT ROUTPUT`.
     Rewrite { pattern: Pattern, outputs: Outputs, next: u32 },
     /// `pattern NAME FOUTPUT ROUTPUT`, before the name is found.
-    Named { name: String, outputs: Outputs },
+    Named { name: String, outputs: Outputs, next: u32 },
     /// `ELEMENT`, an IPMapper, before it is found.
     Element { name: String, alone: bool },
     /// An IPMapper.
@@ -86,12 +86,26 @@ impl InputSpec {
         let (fields, ports) = words.split_at(words.len().saturating_sub(2));
         match *fields {
             [] => Err("syntax error".to_owned()),
-            [name] => Ok(Self::Named { name: name.to_owned(), outputs: Outputs::parse(ports)? }),
+            [name] => Ok(Self::Named { name: name.to_owned(), outputs: Outputs::parse(ports)?, next: 0 }),
             _ => Ok(Self::Rewrite {
                 pattern: Pattern::parse(fields, address_of)?,
                 outputs: Outputs::parse(ports)?,
                 next: 0,
             }),
+        }
+    }
+
+    /// How far a sequential pattern has come.
+    pub(super) fn next(&self) -> u32 {
+        match self {
+            Self::Rewrite { next, .. } | Self::Named { next, .. } => *next,
+            _ => 0,
+        }
+    }
+
+    pub(super) fn set_next(&mut self, saved: u32) {
+        if let Self::Rewrite { next, .. } | Self::Named { next, .. } = self {
+            *next = saved;
         }
     }
 

@@ -7,13 +7,15 @@
 //! and port that it talked to: the strictest filtering, which RFC 4787, REQ-8 leaves to the administrator.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use super::admission::{Admission, FULL, NO_PORT, UNKNOWN};
-use super::flows::Flows;
+use super::flows::{Flows, handlers};
 use super::input_spec::ties;
-use super::mapping::{Mapping, Printed, Timeouts, Way};
+use super::mapping::{Mapping, Ports, Timeouts, Way};
+use super::reply_anno::{self, ByteAnno, REPLY_ANNO};
 use super::table::MappingTable;
 use super::translate::rewrite;
 use crate::element::{
@@ -22,52 +24,58 @@ use crate::element::{
 };
 use crate::packet::BATCH;
 use crate::state::{Schema, SlotId, Stateful};
-use crate::wire::{FlowId, Protocol};
+use crate::wire::{FlowId, Protocol, ipv4};
 
-const DROPS: &[&str] = &[NOT_FLOW, FRAGMENT, UNKNOWN, NO_PORT, FULL];
 const NOT_FLOW: &str = "not a packet of a rewritten protocol";
 const FRAGMENT: &str = "later fragment";
 
-const HANDLERS: &[Handler] = &[
-    Handler::read("table_size", "mappings, two for each flow"),
-    Handler::read("nmappings", "mappings, two for each flow"),
-    Handler::read("mapping_failures", "new flows that got no mapping"),
-    Handler::read("size", "flows"),
-    Handler::both("capacity", "most flows, and how many of them are reserved"),
-    Handler::read("table", "all mappings"),
-    Handler::read("mappings", "all mappings"),
-    Handler::read("tcp_table", "mappings of TCP flows"),
-    Handler::read("udp_table", "mappings of UDP flows"),
-    Handler::read("tcp_mappings", "mappings of TCP flows"),
-    Handler::read("udp_mappings", "mappings of UDP flows"),
-    Handler::read("tcp_done_mappings", "mappings of TCP flows that have ended"),
-    Handler::read("tcp_lookup", "SADDR SPORT DADDR DPORT: the rewritten flow, or nothing"),
-    Handler::read("udp_lookup", "SADDR SPORT DADDR DPORT: the rewritten flow, or nothing"),
-    Handler::read("patterns", "the patterns of the inputs, a line each"),
-];
-
-pub(super) const SPECS: Arg =
-    Arg::rest("INPUTSPEC", "drop, pass, keep or pattern", "treatment of unknown flows, one for each input");
-pub(super) const CAPACITY: Arg = Arg::keyword("MAPPING_CAPACITY", "unsigned", "2147483647", "most flows");
-pub(super) const DST_ANNO: Arg =
+pub(super) const SPECS: Arg = Arg::rest(
+    "INPUTSPEC",
+    "drop, pass, keep, pattern or a mapper",
+    "treatment of unknown flows, one for each input",
+);
+pub(super) const CAPACITY: Arg = Arg::keyword(
+    "MAPPING_CAPACITY",
+    "unsigned or rewriter",
+    "2147483647",
+    "most flows, or the rewriter to share them with",
+);
+pub(super) const CAPACITY_TOO: Arg =
+    Arg::keyword("CAPACITY", "unsigned or rewriter", "", "as MAPPING_CAPACITY");
+const DST_ANNO: Arg =
     Arg::keyword("DST_ANNO", "bool", "true", "set the destination annotation to the rewritten address");
 pub(super) const REAP: Arg =
     Arg::keyword("REAP_INTERVAL", "time", "900", "taken for Click's sake: flows go when they are due");
+pub(super) const REAP_TOO: Arg = Arg::keyword("REAP_TIME", "time", "", "as REAP_INTERVAL");
 const TCP: Arg = Arg::keyword("TCP_TIMEOUT", "time", "86400", "for TCP flows with data both ways");
+const TCP_TOO: Arg = Arg::keyword("TIMEOUT", "time", "", "as TCP_TIMEOUT");
 const TCP_DONE: Arg = Arg::keyword("TCP_DONE_TIMEOUT", "time", "240", "for TCP flows that have ended");
 const TCP_NODATA: Arg =
     Arg::keyword("TCP_NODATA_TIMEOUT", "time", "300", "for TCP flows without data one way");
 const TCP_GUARANTEE: Arg =
-    Arg::keyword("TCP_GUARANTEE", "time", "5", "no TCP flow goes earlier after a packet");
+    Arg::keyword("TCP_GUARANTEE", "time", "5", "so long after a packet a TCP flow makes room for no other");
+const TCP_GUARANTEE_TOO: Arg = Arg::keyword("GUARANTEE", "time", "", "as TCP_GUARANTEE");
+
+const fn udp_timeout(name: &'static str, default: &'static str) -> Arg {
+    Arg::keyword(name, "time", default, "for UDP flows")
+}
+const fn udp_streaming(name: &'static str, default: &'static str) -> Arg {
+    Arg::keyword(name, "time", default, "for UDP flows with answers and three packets")
+}
+pub(super) const fn guarantee(name: &'static str, default: &'static str) -> Arg {
+    Arg::keyword(name, "time", default, "so long after a packet a flow makes room for no other")
+}
+
+/// What a read handler of a flow takes.
+const LOOKUP: &str = "SADDR SPORT DADDR DPORT: the rewritten flow, or nothing";
 
 const BASE: Descriptor = Descriptor {
     ports: "1-/1-",
     processing: "h/h",
-    reads: Annotations::NETWORK_HEADER,
+    reads: Annotations::NETWORK_HEADER.union(reply_anno::READS),
     writes: Annotations::DST_IP,
     ties,
-    drops: DROPS,
-    handlers: HANDLERS,
+    drops: &[NOT_FLOW, FRAGMENT, UNKNOWN, NO_PORT, FULL],
     state: StateKind::Tables,
     ..Descriptor::BASE
 };
@@ -78,48 +86,84 @@ pub(super) static IP_REWRITER: Descriptor = Descriptor {
     args: &[
         SPECS,
         TCP,
+        TCP_TOO,
         TCP_DONE,
         TCP_NODATA,
         TCP_GUARANTEE,
-        Arg::keyword("UDP_TIMEOUT", "time", "300", "for UDP flows"),
-        Arg::keyword(
-            "UDP_STREAMING_TIMEOUT",
-            "time",
-            "UDP_TIMEOUT",
-            "for UDP flows with answers and three packets",
-        ),
-        Arg::keyword("UDP_GUARANTEE", "time", "5", "no UDP flow goes earlier after a packet"),
+        TCP_GUARANTEE_TOO,
+        udp_timeout("UDP_TIMEOUT", "300"),
+        udp_streaming("UDP_STREAMING_TIMEOUT", "UDP_TIMEOUT"),
+        guarantee("UDP_GUARANTEE", "5"),
         REAP,
+        REAP_TOO,
         CAPACITY,
+        CAPACITY_TOO,
         DST_ANNO,
+        REPLY_ANNO,
     ],
-    build: |args| {
-        build(args, &[Protocol::Tcp, Protocol::Udp], "UDP_TIMEOUT", "UDP_STREAMING_TIMEOUT", "UDP_GUARANTEE")
-    },
+    handlers: handlers![
+        Handler::read("table", "all mappings"),
+        Handler::read("mappings", "all mappings"),
+        Handler::read("tcp_table", "mappings of TCP flows"),
+        Handler::read("udp_table", "mappings of UDP flows"),
+        Handler::read("tcp_mappings", "mappings of TCP flows"),
+        Handler::read("udp_mappings", "mappings of UDP flows"),
+        Handler::read("tcp_done_mappings", "mappings of TCP flows that have ended"),
+        Handler::read("tcp_lookup", LOOKUP),
+        Handler::read("udp_lookup", LOOKUP),
+    ],
+    build: |args| build(args, Rewrites::Both),
     ..BASE
 };
 
 pub(super) static TCP_REWRITER: Descriptor = Descriptor {
     class: "TCPRewriter",
-    summary: "rewrites TCP packets' addresses and ports",
-    args: &[SPECS, TCP, TCP_DONE, TCP_NODATA, TCP_GUARANTEE, REAP, CAPACITY, DST_ANNO],
-    build: |args| build(args, &[Protocol::Tcp], "", "", ""),
+    summary: "rewrites TCP packets' addresses, ports, and sequence numbers",
+    args: &[
+        SPECS,
+        TCP,
+        TCP_TOO,
+        TCP_DONE,
+        TCP_NODATA,
+        TCP_GUARANTEE,
+        TCP_GUARANTEE_TOO,
+        REAP,
+        REAP_TOO,
+        CAPACITY,
+        CAPACITY_TOO,
+        DST_ANNO,
+        REPLY_ANNO,
+    ],
+    handlers: handlers![
+        Handler::read("table", "all mappings"),
+        Handler::read("mappings", "all mappings"),
+        Handler::read("tcp_done_mappings", "mappings of flows that have ended"),
+        Handler::read("lookup", LOOKUP),
+    ],
+    build: |args| build(args, Rewrites::Tcp),
     ..BASE
 };
 
 pub(super) static UDP_REWRITER: Descriptor = Descriptor {
     class: "UDPRewriter",
-    summary: "rewrites UDP packets' addresses and ports",
+    summary: "rewrites TCP/UDP packets' addresses and ports",
     args: &[
         SPECS,
-        Arg::keyword("TIMEOUT", "time", "300", "for all flows"),
-        Arg::keyword("STREAMING_TIMEOUT", "time", "TIMEOUT", "for flows with answers and three packets"),
-        Arg::keyword("GUARANTEE", "time", "5", "no flow goes earlier after a packet"),
+        udp_timeout("TIMEOUT", "300"),
+        udp_timeout("UDP_TIMEOUT", ""),
+        udp_streaming("STREAMING_TIMEOUT", "TIMEOUT"),
+        udp_streaming("UDP_STREAMING_TIMEOUT", ""),
+        guarantee("UDP_GUARANTEE", "5"),
+        guarantee("GUARANTEE", ""),
         REAP,
+        REAP_TOO,
         CAPACITY,
+        CAPACITY_TOO,
         DST_ANNO,
+        REPLY_ANNO,
     ],
-    build: |args| build(args, &[Protocol::Udp], "TIMEOUT", "STREAMING_TIMEOUT", "GUARANTEE"),
+    handlers: handlers![Handler::read("table", "all mappings"), Handler::read("mappings", "all mappings")],
+    build: |args| build(args, Rewrites::Datagrams),
     ..BASE
 };
 
@@ -129,46 +173,87 @@ pub(super) static ICMP_PING_REWRITER: Descriptor = Descriptor {
     args: &[
         SPECS,
         Arg::keyword("TIMEOUT", "time", "300", "for all flows"),
-        Arg::keyword("GUARANTEE", "time", "5", "no flow goes earlier after a packet"),
+        guarantee("GUARANTEE", "5"),
         REAP,
+        REAP_TOO,
         CAPACITY,
+        CAPACITY_TOO,
         DST_ANNO,
+        REPLY_ANNO,
     ],
-    build: |args| build(args, &[Protocol::Icmp], "TIMEOUT", "", "GUARANTEE"),
+    handlers: handlers![Handler::read("table", "all mappings"), Handler::read("mappings", "all mappings")],
+    build: |args| build(args, Rewrites::Pings),
     ..BASE
 };
 
-/// The element behind the four classes.
-pub(crate) struct IpRewriter {
-    protocols: &'static [Protocol],
-    flows: Flows,
-    set_destination: bool,
+/// Which packets one of the four classes rewrites.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Rewrites {
+    /// TCP and UDP.
+    Both,
+    /// TCP.
+    Tcp,
+    /// UDP, and TCP as if it were UDP.
+    Datagrams,
+    /// ICMP echo.
+    Pings,
 }
 
-fn build(
-    args: &Args<'_>,
-    protocols: &'static [Protocol],
-    timeout: &str,
-    streaming: &str,
-    guarantee: &str,
-) -> Result<Box<dyn Element>, ConfigError> {
-    let seconds = |name: &str, default: u64| args.or(name, Duration::from_secs(default));
-    let at_least =
-        |span: Duration, least: Duration| u64::try_from(span.max(least).as_nanos()).unwrap_or(u64::MAX);
-    let tcp_guarantee = seconds("TCP_GUARANTEE", 5)?;
-    let guarantee = seconds(guarantee, 5)?;
-    let udp = seconds(timeout, 300)?;
-    let timeouts = Timeouts {
-        tcp: at_least(seconds("TCP_TIMEOUT", 86_400)?, tcp_guarantee),
-        tcp_done: at_least(seconds("TCP_DONE_TIMEOUT", 240)?, tcp_guarantee),
-        tcp_nodata: at_least(seconds("TCP_NODATA_TIMEOUT", 300)?, tcp_guarantee),
-        udp: at_least(udp, guarantee),
-        udp_streaming: at_least(args.or(streaming, udp)?, guarantee),
-    };
-    let admission = Admission::build(args)?;
-    let table = MappingTable::new(timeouts);
-    let flows = Flows { schema: Schema { name: "nat/rewriter", version: 1 }, admission, table };
-    Ok(Box::new(IpRewriter { protocols, flows, set_destination: args.or("DST_ANNO", true)? }))
+/// The element behind the four classes.
+pub(crate) struct IpRewriter {
+    rewrites: Rewrites,
+    flows: Flows,
+    set_destination: bool,
+    reply_anno: Option<ByteAnno>,
+}
+
+/// The first of several keywords that is given; they mean the same.
+fn one_of(args: &Args<'_>, names: &[&str]) -> Result<Option<Duration>, ConfigError> {
+    for name in names {
+        if let Some(given) = args.get(name)? {
+            return Ok(Some(given));
+        }
+    }
+    Ok(None)
+}
+
+pub(super) fn nanos(span: Duration) -> u64 {
+    u64::try_from(span.as_nanos()).unwrap_or(u64::MAX)
+}
+
+fn timeouts(args: &Args<'_>, rewrites: Rewrites) -> Result<Timeouts, ConfigError> {
+    let get =
+        |names: &[&str], default: Duration| Ok::<_, ConfigError>(one_of(args, names)?.unwrap_or(default));
+    let seconds = Duration::from_secs;
+    let tracks_tcp = matches!(rewrites, Rewrites::Both | Rewrites::Tcp);
+    let udp = get(if tracks_tcp { &["UDP_TIMEOUT"] } else { &["TIMEOUT", "UDP_TIMEOUT"] }, seconds(300))?;
+    let streaming = get(&["STREAMING_TIMEOUT", "UDP_STREAMING_TIMEOUT"], udp)?;
+    let guarantee =
+        get(if tracks_tcp { &["UDP_GUARANTEE"] } else { &["GUARANTEE", "UDP_GUARANTEE"] }, seconds(5))?;
+    let tcp = get(if tracks_tcp { &["TCP_TIMEOUT", "TIMEOUT"] } else { &[] }, seconds(86_400))?;
+    let tcp_guarantee = get(if tracks_tcp { &["GUARANTEE", "TCP_GUARANTEE"] } else { &[] }, seconds(5))?;
+    Ok(Timeouts {
+        tcp: nanos(tcp.max(tcp_guarantee)),
+        tcp_done: nanos(get(&["TCP_DONE_TIMEOUT"], seconds(240))?.max(tcp_guarantee)),
+        tcp_nodata: nanos(get(&["TCP_NODATA_TIMEOUT"], seconds(300))?.max(tcp_guarantee)),
+        udp: nanos(udp.max(guarantee)),
+        udp_streaming: nanos(streaming.max(guarantee)),
+        tcp_guarantee: nanos(tcp_guarantee),
+        guarantee: nanos(guarantee),
+        tracks_tcp,
+    })
+}
+
+fn build(args: &Args<'_>, rewrites: Rewrites) -> Result<Box<dyn Element>, ConfigError> {
+    one_of(args, &["REAP_INTERVAL", "REAP_TIME"])?;
+    let admission = Admission::build(args, |_| Ok(()))?;
+    let table = MappingTable::new(timeouts(args, rewrites)?);
+    Ok(Box::new(IpRewriter {
+        rewrites,
+        flows: Flows::new(Schema { name: "nat/rewriter", version: 2 }, admission, table),
+        set_destination: args.or("DST_ANNO", true)?,
+        reply_anno: args.get("REPLY_ANNO")?,
+    }))
 }
 
 /// Where one packet of a batch goes.
@@ -178,12 +263,11 @@ impl IpRewriter {
     #[inline]
     fn flow_of(&self, packet: &Packet) -> Option<FlowId> {
         let bytes = packet.network();
-        let flow = if self.protocols == [Protocol::Icmp] {
-            FlowId::of_ping(bytes)
-        } else {
-            FlowId::of_packet(bytes)
-        };
-        flow.filter(|flow| self.protocols.contains(&flow.protocol))
+        match self.rewrites {
+            Rewrites::Both | Rewrites::Datagrams => FlowId::of_packet(bytes),
+            Rewrites::Tcp => FlowId::of_packet(bytes).filter(|flow| flow.protocol == Protocol::Tcp),
+            Rewrites::Pings => FlowId::of_ping(bytes),
+        }
     }
 
     /// Which mapping a flow has; a pure look-up, so that those of a batch can overlap in the processor.
@@ -217,7 +301,7 @@ impl IpRewriter {
             Some(found) => found,
             None => match self.flows.admission.passes(input) {
                 Some(output) => return Ok(output),
-                None => (self.admit(cx, input, flow, now)?, Way::Forward),
+                None => (self.admit(cx, input, packet, flow, now)?, Way::Forward),
             },
         };
         self.pass_through(slot, way, packet, &flow, now)
@@ -242,13 +326,22 @@ impl IpRewriter {
         if self.set_destination {
             packet.anno_mut().dst_ip = Ipv4Addr::from(to.destination);
         }
+        if let Some(anno) = self.reply_anno.filter(|_| way == Way::Reply) {
+            anno.set(packet, mapping.reply_anno);
+        }
         let Some(mapping) = self.flows.table.note(slot) else { return Err(UNKNOWN) };
         mapping.last_seen = now;
-        if flow.protocol == Protocol::Tcp {
+        if flow.protocol == Protocol::Tcp && self.rewrites != Rewrites::Datagrams {
             let was_done = mapping.seen.is_done();
             mapping.seen.tcp(way, segment.flags, segment.has_data);
-            if mapping.seen.is_done() && !was_done {
+            let seen = mapping.seen;
+            if seen.is_done() && !was_done {
                 self.flows.table.hasten(slot);
+            }
+            if seen.is_adjusted()
+                && let Some(transport) = ipv4::payload_mut(packet.network_mut())
+            {
+                self.flows.adjust(slot, way, transport);
             }
         } else {
             mapping.seen.datagram(way);
@@ -273,13 +366,22 @@ impl IpRewriter {
         &mut self,
         cx: &mut Cx<'_>,
         input: usize,
+        packet: &Packet,
         flow: FlowId,
         now: u64,
     ) -> Result<SlotId, &'static str> {
         if flow.protocol == Protocol::Icmp && flow.source_port == 0 && flow.destination_port != 0 {
             return Err(UNKNOWN); // An answer to nothing: only queries make mappings (RFC 5508, REQ-1).
         }
-        self.flows.admission.admit(cx, &mut self.flows.table, input, flow, now)
+        let slot = self.flows.admit(cx, input, flow, now)?;
+        if let (Some(anno), Some(mapping)) = (self.reply_anno, self.flows.table.change(slot)) {
+            mapping.reply_anno = anno.get(packet);
+        }
+        Ok(slot)
+    }
+
+    pub(super) fn flows(&mut self) -> &mut Flows {
+        &mut self.flows
     }
 
     /// For the packet of flow `quoted` that an ICMP error quotes: the flow that the quoted packet had before it was rewritten here.
@@ -297,15 +399,20 @@ impl IpRewriter {
         for (flow, mapping) in self.flows.table.iter().filter(|(flow, mapping)| wanted(flow, mapping)) {
             let left = self.flows.table.left(flow, mapping, now);
             for way in [Way::Forward, Way::Reply] {
-                let key = (
-                    flow.protocol,
-                    flow.source,
-                    flow.source_port,
-                    flow.destination,
-                    flow.destination_port,
-                    way == Way::Reply,
-                );
-                lines.insert(key, format!("{}\n", Printed { flow, mapping, way, left }));
+                let (from, to) = match way {
+                    Way::Forward => (*flow, mapping.rewritten),
+                    Way::Reply => (mapping.rewritten.reverse(), flow.reverse()),
+                };
+                let flows = match flow.protocol {
+                    Protocol::Icmp => format!("{} => {}", Ping(&from), Ping(&to)),
+                    _ => format!("{from} => {to}"),
+                };
+                let shift = match self.flows.shifted_by(flow, way) {
+                    0 => String::new(),
+                    shift => format!(" seq {shift:+}"),
+                };
+                let line = format!("{flows}{shift} {}\n", Ports { mapping, way, left });
+                lines.insert((flow.protocol, *flow, way == Way::Reply), line);
             }
         }
         lines.into_values().collect()
@@ -332,18 +439,29 @@ impl IpRewriter {
     }
 }
 
+/// A ping's flow as click prints it: the identifier stands for both sides.
+struct Ping<'a>(&'a FlowId);
+
+impl fmt::Display for Ping<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let FlowId { source, destination, source_port, destination_port, .. } = *self.0;
+        let (source, destination) = (Ipv4Addr::from(source), Ipv4Addr::from(destination));
+        write!(f, "({source}, {destination}, {})", source_port.max(destination_port))
+    }
+}
+
 impl Element for IpRewriter {
     fn initialize(&mut self, cx: &mut Cx<'_>) -> Result<(), String> {
-        let table = &mut self.flows.table;
-        self.flows.admission.initialize(cx, &mut |pattern| {
-            table.serve(pattern);
-            Ok(())
-        })
+        self.flows.initialize(cx)
+    }
+
+    fn start(&mut self, cx: &mut Cx<'_>) {
+        self.flows.admission.capacity.start(cx);
     }
 
     fn push(&mut self, cx: &mut Cx<'_>, port: usize, batch: &mut Batch) {
         let now = cx.now().0;
-        self.flows.table.expire(now);
+        self.flows.expire(now);
         let mut flows = [None; BATCH];
         let mut found = [None; BATCH];
         for (at, packet) in batch.iter().enumerate() {
@@ -374,20 +492,20 @@ impl Element for IpRewriter {
 
     fn read(&mut self, cx: &mut Cx<'_>, handler: &str, param: &str) -> Result<String, HandlerError> {
         let now = cx.now().0;
-        self.flows.table.expire(now);
+        self.flows.expire(now);
         match handler {
             "table" | "mappings" => Ok(self.show(now, |_, _| true)),
             "tcp_table" | "tcp_mappings" => Ok(self.show(now, |flow, _| flow.protocol == Protocol::Tcp)),
             "udp_table" | "udp_mappings" => Ok(self.show(now, |flow, _| flow.protocol == Protocol::Udp)),
             "tcp_done_mappings" => Ok(self.show(now, |_, mapping| mapping.seen.is_done())),
-            "tcp_lookup" => self.look_up_text(Protocol::Tcp, param),
+            "tcp_lookup" | "lookup" => self.look_up_text(Protocol::Tcp, param),
             "udp_lookup" => self.look_up_text(Protocol::Udp, param),
-            other => self.flows.read(other),
+            other => self.flows.read(cx, other),
         }
     }
 
-    fn write(&mut self, _cx: &mut Cx<'_>, handler: &str, value: &str) -> Result<(), HandlerError> {
-        self.flows.admission.write(handler, value)
+    fn write(&mut self, cx: &mut Cx<'_>, handler: &str, value: &str) -> Result<(), HandlerError> {
+        self.flows.write(cx, handler, value)
     }
 
     fn stateful(&mut self) -> Option<&mut dyn Stateful> {

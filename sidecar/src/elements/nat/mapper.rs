@@ -153,7 +153,7 @@ impl IpMapper {
 fn pattern_of(cx: &mut Cx<'_>, spec: &InputSpec) -> Result<Option<(Pattern, Outputs)>, String> {
     Ok(match spec {
         InputSpec::Rewrite { pattern, outputs, .. } => Some((*pattern, *outputs)),
-        InputSpec::Named { name, outputs } => Some((IpRewriterPatterns::find(cx, name)?, *outputs)),
+        InputSpec::Named { name, outputs, .. } => Some((IpRewriterPatterns::find(cx, name)?, *outputs)),
         _ => None,
     })
 }
@@ -185,7 +185,7 @@ impl Stateful for IpMapper {
         let next = if let Kind::RoundRobin(next) = self.kind { next } else { 0 };
         w.put_u32(next as u32);
         for spec in &self.specs {
-            w.put_u32(if let InputSpec::Rewrite { next, .. } = spec { *next } else { 0 });
+            w.put_u32(spec.next());
         }
     }
 
@@ -198,10 +198,7 @@ impl Stateful for IpMapper {
             *next = position as usize;
         }
         for spec in &mut self.specs {
-            let saved = r.get_u32()?;
-            if let InputSpec::Rewrite { next, .. } = spec {
-                *next = saved;
-            }
+            spec.set_next(r.get_u32()?);
         }
         Ok(())
     }

@@ -5,8 +5,8 @@ use std::fmt;
 use crate::state::{Reader, Record, Schema, StateError, Writer};
 use crate::wire::{FlowId, Protocol};
 
-/// The binary form of a table of mappings; version 1.
-pub(super) const SCHEMA: Schema = Schema { name: "nat/flows", version: 1 };
+/// The binary form of a table of mappings.
+pub(super) const SCHEMA: Schema = Schema { name: "nat/flows", version: 2 };
 
 /// Which way a packet goes through a mapping.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,7 +30,7 @@ impl Seen {
     const REPLIED: u8 = 16;
     const SECOND: u8 = 32;
     const THIRD: u8 = 64;
-    const ALL: u8 = 127;
+    const ADJUSTED: u8 = 128;
 
     /// Notes a TCP segment. Any valid sequence of segments is let through, simultaneous open included
     /// (RFC 5382, REQ-2): only the end of the connection and data are noted, to choose the timeout.
@@ -42,7 +42,7 @@ impl Seen {
             self.0 |= Self::BOTH_DONE;
         } else if flags & FIN != 0 {
             self.0 |= Self::FORWARD_DONE << shift;
-        } else if flags & SYN != 0 {
+        } else if flags & SYN != 0 || has_data {
             self.0 &= !(Self::FORWARD_DONE << shift);
         }
         if has_data {
@@ -58,6 +58,16 @@ impl Seen {
         }
         let counted = if self.0 & Self::SECOND == 0 { Self::SECOND } else { Self::THIRD };
         self.0 |= counted;
+    }
+
+    /// Whether the sequence numbers of the connection are shifted here.
+    #[inline]
+    pub(super) fn is_adjusted(self) -> bool {
+        self.0 & Self::ADJUSTED != 0
+    }
+
+    pub(super) fn set_adjusted(&mut self) {
+        self.0 |= Self::ADJUSTED;
     }
 
     pub(super) fn is_done(self) -> bool {
@@ -82,7 +92,11 @@ pub(super) struct Mapping {
     pub(super) last_seen: u64,
     pub(super) forward_output: u16,
     pub(super) reply_output: u16,
+    /// The input whose specification made it.
+    pub(super) input: u16,
     pub(super) seen: Seen,
+    /// What the annotation of REPLY_ANNO was on the first packet.
+    pub(super) reply_anno: u8,
 }
 
 impl Record for Mapping {
@@ -91,21 +105,21 @@ impl Record for Mapping {
         w.put_u64(self.last_seen);
         w.put_u16(self.forward_output);
         w.put_u16(self.reply_output);
+        w.put_u16(self.input);
         w.put_u8(self.seen.0);
+        w.put_u8(self.reply_anno);
     }
 
     fn get(r: &mut Reader<'_>) -> Result<Self, StateError> {
-        let mapping = Self {
+        Ok(Self {
             rewritten: FlowId::get(r)?,
             last_seen: r.get_u64()?,
             forward_output: r.get_u16()?,
             reply_output: r.get_u16()?,
+            input: r.get_u16()?,
             seen: Seen(r.get_u8()?),
-        };
-        if mapping.seen.0 & !Seen::ALL != 0 {
-            return Err(StateError::Invalid { what: "state of a flow", value: u64::from(mapping.seen.0) });
-        }
-        Ok(mapping)
+            reply_anno: r.get_u8()?,
+        })
     }
 }
 
@@ -124,18 +138,31 @@ pub(super) struct Timeouts {
     pub(super) udp: u64,
     /// UDP with answers and at least three packets.
     pub(super) udp_streaming: u64,
+    /// How long after a packet a TCP flow makes room for no other.
+    pub(super) tcp_guarantee: u64,
+    /// The same for all others.
+    pub(super) guarantee: u64,
+    /// Whether TCP flows go by the state of their connection, and not as datagrams do.
+    pub(super) tracks_tcp: bool,
 }
 
 impl Timeouts {
     #[inline]
     fn of(&self, protocol: Protocol, seen: Seen) -> u64 {
         match protocol {
+            Protocol::Tcp if !self.tracks_tcp => self.of(Protocol::Udp, seen),
             Protocol::Tcp if seen.is_done() => self.tcp_done,
             Protocol::Tcp if seen.has_data_both_ways() => self.tcp,
             Protocol::Tcp => self.tcp_nodata,
             Protocol::Udp | Protocol::Icmp if seen.is_streaming() => self.udp_streaming,
             Protocol::Udp | Protocol::Icmp => self.udp,
         }
+    }
+
+    /// Until when a mapping makes room for no other.
+    pub(super) fn guaranteed_until(&self, flow: &FlowId, mapping: &Mapping) -> u64 {
+        let tcp = flow.protocol == Protocol::Tcp && self.tracks_tcp;
+        mapping.last_seen.saturating_add(if tcp { self.tcp_guarantee } else { self.guarantee })
     }
 
     /// When a mapping is due.
@@ -145,25 +172,21 @@ impl Timeouts {
     }
 }
 
-/// One direction of a mapping as click prints it.
-pub(super) struct Printed<'a> {
-    pub(super) flow: &'a FlowId,
+/// How click prints the two outputs, the input and the time of a mapping, after its flows.
+pub(super) struct Ports<'a> {
     pub(super) mapping: &'a Mapping,
     pub(super) way: Way,
     /// Nanoseconds until it is due.
     pub(super) left: u64,
 }
 
-impl fmt::Display for Printed<'_> {
+impl fmt::Display for Ports<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Mapping { rewritten, forward_output, reply_output, .. } = self.mapping;
+        let Mapping { forward_output, reply_output, input, .. } = self.mapping;
         match self.way {
-            Way::Forward => write!(f, "{} => {rewritten} [*{forward_output} {reply_output}]", self.flow)?,
-            Way::Reply => {
-                let (from, to) = (rewritten.reverse(), self.flow.reverse());
-                write!(f, "{from} => {to} [{forward_output} *{reply_output}]")?;
-            }
+            Way::Forward => write!(f, "[*{forward_output} {reply_output}]")?,
+            Way::Reply => write!(f, "[{forward_output} *{reply_output}]")?,
         }
-        write!(f, " i{}", self.left / 1_000_000_000)
+        write!(f, " i{input} exp{}", (self.left + 500_000_000) / 1_000_000_000)
     }
 }

@@ -8,7 +8,10 @@
 use crate::element::Descriptor;
 
 mod address_rewriter;
+mod adjustment;
 mod admission;
+mod capacity;
+mod eviction;
 mod flows;
 mod hash_ring;
 mod icmp_rewriter;
@@ -19,6 +22,9 @@ mod mapper;
 mod mapping;
 mod pattern;
 mod port_pool;
+mod reply_anno;
+#[cfg(test)]
+mod rfc;
 mod table;
 #[cfg(test)]
 mod tests;

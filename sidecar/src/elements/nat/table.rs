@@ -7,6 +7,7 @@
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
 
+use super::eviction::{Eviction, Times};
 use super::mapping::{Mapping, SCHEMA, Timeouts, Way};
 use super::pattern::{Choice, Pattern, Variation};
 use super::port_pool::PortPool;
@@ -55,6 +56,12 @@ pub(super) struct MappingTable {
     /// As many as patterns with a port range have addresses: a few.
     publics: Vec<Public>,
     endpoints: HashMap<u64, Binding, RandomState>,
+    /// Flows by the input that made them.
+    by_input: Vec<usize>,
+    /// Who makes room; `None` until room is short.
+    eviction: Option<Eviction>,
+    /// Flows that went and had adjusted sequence numbers.
+    orphans: Vec<FlowId>,
 }
 
 /// The key of an internal endpoint as public address number `public` knows it.
@@ -73,10 +80,13 @@ impl MappingTable {
             replies: HashMap::default(),
             publics: Vec::new(),
             endpoints: HashMap::default(),
+            by_input: Vec::new(),
+            eviction: None,
+            orphans: Vec::new(),
         }
     }
 
-    /// Keeps account of the ports of the address that a pattern chooses ports of. For configuration time.
+    /// Keeps account of the ports of the address that a pattern chooses ports of.
     pub(super) fn serve(&mut self, pattern: &Pattern) {
         let Some(address) = pattern.source.filter(|_| matches!(pattern.variation, Variation::Port { .. }))
         else {
@@ -86,11 +96,17 @@ impl MappingTable {
         // each destination.
         if self.public(address).is_none() && self.publics.len() < 256 {
             self.publics.push(Public { address, ..Public::default() });
+            self.derive_all();
         }
     }
 
     fn public(&self, address: u32) -> Option<usize> {
         self.publics.iter().position(|public| public.address == address)
+    }
+
+    /// Flows that an input made.
+    pub(super) fn made_by(&self, input: usize) -> usize {
+        self.by_input.get(input).copied().unwrap_or(0)
     }
 
     /// Flows in the table; each has a mapping for both ways.
@@ -140,6 +156,78 @@ impl MappingTable {
     /// Says that the mapping at `slot` is now due earlier.
     pub(super) fn hasten(&mut self, slot: SlotId) {
         self.flows.reschedule(slot);
+        if let (Some(eviction), Some(flow), Some(mapping)) =
+            (&mut self.eviction, self.flows.key(slot), self.flows.value(slot))
+        {
+            eviction.hasten(self.timeouts.deadline(flow, mapping), *flow);
+        }
+    }
+
+    /// The mapping at a slot, to change what later packets depend on.
+    pub(super) fn change(&mut self, slot: SlotId) -> Option<&mut Mapping> {
+        self.flows.value_mut_strict(slot)
+    }
+
+    /// When a mapping is due that has no guarantee.
+    pub(super) fn due_without_guarantee(&self, flow: &FlowId, mapping: &Mapping) -> Option<u64> {
+        let guaranteed = self.timeouts.guaranteed_until(flow, mapping) > mapping.last_seen;
+        (!guaranteed).then(|| self.timeouts.deadline(flow, mapping))
+    }
+
+    /// The flow that is the next to go of those that may make room, and when it is due.
+    pub(super) fn next_to_go(&mut self, now: u64) -> Option<(u64, FlowId)> {
+        self.with_eviction(|eviction, times| eviction.next(now, times))
+    }
+
+    /// The same when none is spared.
+    fn first_of_all(&mut self, now: u64) -> Option<FlowId> {
+        self.with_eviction(|eviction, times| {
+            let next = eviction.next(now, times).map(|(_, flow)| flow);
+            next.or_else(|| eviction.next_guaranteed(times))
+        })
+    }
+
+    fn with_eviction<T>(
+        &mut self,
+        ask: impl FnOnce(&mut Eviction, &dyn Fn(&FlowId) -> Option<Times>) -> T,
+    ) -> T {
+        let Self { flows, timeouts, eviction, .. } = self;
+        let times = |flow: &FlowId| {
+            let mapping = flows.get(flow)?;
+            let guaranteed = timeouts.guaranteed_until(flow, mapping);
+            Some(Times { guaranteed, due: timeouts.deadline(flow, mapping) })
+        };
+        let all = || {
+            Eviction::of(
+                flows.iter().map(|(flow, mapping)| (timeouts.guaranteed_until(flow, mapping), *flow)),
+            )
+        };
+        ask(eviction.get_or_insert_with(all), &times)
+    }
+
+    /// Removes flows, those that go next first, until only `limit` are left.
+    pub(super) fn shrink(&mut self, limit: usize, now: u64) {
+        while self.len() > limit {
+            let Some(flow) = self.first_of_all(now) else { return };
+            self.remove_flow(&flow);
+        }
+    }
+
+    /// Removes all flows that an input made.
+    pub(super) fn remove_made_by(&mut self, input: usize) {
+        let made: Vec<FlowId> =
+            self.iter().filter(|(_, m)| usize::from(m.input) == input).map(|(flow, _)| *flow).collect();
+        made.iter().for_each(|flow| self.remove_flow(flow));
+    }
+
+    #[inline]
+    pub(super) fn has_orphans(&self) -> bool {
+        !self.orphans.is_empty()
+    }
+
+    /// Flows with adjusted sequence numbers that went since the last call.
+    pub(super) fn take_orphans(&mut self) -> Vec<FlowId> {
+        std::mem::take(&mut self.orphans)
     }
 
     /// Puts a mapping in. One that answers the same replies goes, as in Click: the newer flow wins.
@@ -152,31 +240,58 @@ impl MappingTable {
             self.remove(rival);
         }
         let slot = self.flows.insert_strict(flow, mapping);
-        self.derive(&flow, &mapping.rewritten, slot);
+        self.derive(&flow, &mapping, slot);
+        if let Some(eviction) = &mut self.eviction {
+            eviction.add(self.timeouts.guaranteed_until(&flow, &mapping), flow);
+            // Entries of flows that are gone are left in it.
+            if eviction.len() > 2 * self.flows.len() + 64 {
+                self.eviction = None;
+            }
+        }
         slot
     }
 
     fn remove(&mut self, slot: SlotId) {
         if let Some((flow, mapping)) = self.flows.remove_slot(slot) {
-            self.underive(&flow, &mapping.rewritten);
+            self.gone(&flow, &mapping);
         }
     }
 
-    /// Removes what is due; returns how many flows went.
-    pub(super) fn expire(&mut self, now: u64) -> usize {
-        let mut gone = Vec::new();
-        self.flows.expire(now, |flow, mapping| gone.push((flow, mapping.rewritten)));
-        for (flow, rewritten) in &gone {
-            self.underive(flow, rewritten);
+    /// Removes a flow.
+    pub(super) fn remove_flow(&mut self, flow: &FlowId) {
+        if let Some(slot) = self.find_forward(flow) {
+            self.remove(slot);
         }
-        gone.len()
+    }
+
+    fn gone(&mut self, flow: &FlowId, mapping: &Mapping) {
+        self.underive(flow, mapping);
+        if mapping.seen.is_adjusted() {
+            self.orphans.push(*flow);
+        }
+    }
+
+    /// Removes what is due.
+    #[inline]
+    pub(super) fn expire(&mut self, now: u64) {
+        let mut gone = Vec::new();
+        self.flows.expire(now, |flow, mapping| gone.push((flow, mapping)));
+        for (flow, mapping) in &gone {
+            self.gone(flow, mapping);
+        }
     }
 
     /// Adds what follows from a record to the derived indices.
-    fn derive(&mut self, flow: &FlowId, rewritten: &FlowId, slot: SlotId) {
+    fn derive(&mut self, flow: &FlowId, mapping: &Mapping, slot: SlotId) {
+        let rewritten = &mapping.rewritten;
         if self.replies.insert(rewritten.reverse(), slot).is_some() {
             return;
         }
+        let input = usize::from(mapping.input);
+        if self.by_input.len() <= input {
+            self.by_input.resize(input + 1, 0);
+        }
+        self.by_input[input] += 1;
         let Some(public) = self.public(rewritten.source) else { return };
         self.publics[public].pool_mut(flow.protocol).add(rewritten.source_port);
         let fresh = Binding { port: rewritten.source_port, flows: 0 };
@@ -187,9 +302,13 @@ impl MappingTable {
     }
 
     /// Takes what followed from a record out of the derived indices.
-    fn underive(&mut self, flow: &FlowId, rewritten: &FlowId) {
+    fn underive(&mut self, flow: &FlowId, mapping: &Mapping) {
+        let rewritten = &mapping.rewritten;
         if self.replies.remove(&rewritten.reverse()).is_none() {
             return;
+        }
+        if let Some(count) = self.by_input.get_mut(usize::from(mapping.input)) {
+            *count = count.saturating_sub(1);
         }
         let Some(public) = self.public(rewritten.source) else { return };
         self.publics[public].pool_mut(flow.protocol).remove(rewritten.source_port);
@@ -281,13 +400,26 @@ impl MappingTable {
             *public = Public { address: public.address, ..Public::default() };
         }
         self.endpoints.clear();
+        self.by_input.clear();
+        self.eviction = None;
+    }
+
+    /// Derives all that is derived from the records anew.
+    fn derive_all(&mut self) {
+        self.forget_derived();
+        let all: Vec<_> = self.iter().map(|(flow, mapping)| (*flow, *mapping)).collect();
+        for (flow, mapping) in all {
+            if let Some(slot) = self.find_forward(&flow) {
+                self.derive(&flow, &mapping, slot);
+            }
+        }
     }
 }
 
 /// One change that a log brought, to be followed in the derived indices.
 enum Followed {
-    Upsert { flow: FlowId, old: Option<FlowId>, new: FlowId },
-    Tombstone { flow: FlowId, old: Option<FlowId> },
+    Upsert { flow: FlowId, old: Option<Mapping>, new: Mapping },
+    Tombstone { flow: FlowId, old: Option<Mapping> },
     Clear,
 }
 
@@ -351,15 +483,12 @@ impl Table for MappingTable {
         let result = self.flows.apply_observed(r, |applied| {
             changes.push(match applied {
                 Applied::Clear => Followed::Clear,
-                Applied::Tombstone { key, old } => {
-                    Followed::Tombstone { flow: *key, old: old.map(|m: Mapping| m.rewritten) }
-                }
-                Applied::Upsert { key, old, value } => {
-                    Followed::Upsert { flow: *key, old: old.map(|m| m.rewritten), new: value.rewritten }
-                }
+                Applied::Tombstone { key, old } => Followed::Tombstone { flow: *key, old },
+                Applied::Upsert { key, old, value } => Followed::Upsert { flow: *key, old, new: *value },
             });
         });
         changes.into_iter().for_each(|change| self.follow(change));
+        self.eviction = None;
         result
     }
 
