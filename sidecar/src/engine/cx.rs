@@ -300,6 +300,21 @@ impl Cx<'_> {
         element.downcast_mut()
     }
 
+    /// Calls `f` with another element, if it is of type `T` and not at work now, and with its own context.
+    pub fn with_element<T: Element, R>(
+        &mut self,
+        id: ElementId,
+        f: impl FnOnce(&mut T, &mut Cx<'_>) -> R,
+    ) -> Option<R> {
+        let mut element = self.elements.get_mut(id.0 as usize)?.take()?;
+        let base = self.core.emitted.len();
+        let mut cx = Cx { elements: self.elements, core: self.core, id: id.0, base };
+        let any: &mut dyn Any = &mut *element;
+        let answer = any.downcast_mut().map(|element| f(element, &mut cx));
+        self.elements[id.0 as usize] = Some(element);
+        answer
+    }
+
     /// The elements connected to output `port`.
     pub fn output_element(&self, port: usize) -> Option<ElementId> {
         let to = self.core.wiring.push_target(self.core.wiring.output(self.id, port as u32));

@@ -73,6 +73,10 @@ impl Admission {
         Ok(())
     }
 
+    pub(super) fn inputs(&self) -> usize {
+        self.inputs.len()
+    }
+
     fn spec(&self, input: usize) -> Option<&InputSpec> {
         self.inputs.get(input).map(|input| &input.spec)
     }

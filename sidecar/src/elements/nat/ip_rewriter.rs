@@ -380,6 +380,48 @@ impl IpRewriter {
         Ok(slot)
     }
 
+    /// Whether TCP connections are followed here, and sequence numbers can be shifted.
+    pub(super) fn tracks_tcp(&self) -> bool {
+        matches!(self.rewrites, Rewrites::Both | Rewrites::Tcp)
+    }
+
+    /// How many inputs it has.
+    pub(super) fn inputs(&self) -> usize {
+        self.flows.admission.inputs()
+    }
+
+    /// The annotation that replies of a known flow get.
+    pub(super) fn reply_anno(&self, flow: &FlowId) -> Option<u8> {
+        let (slot, _) = self.flows.table.find(flow)?;
+        self.flows.table.get(slot).map(|(_, mapping)| mapping.reply_anno)
+    }
+
+    /// What packets of a flow are rewritten to, as if one had come by `input`. A new mapping gets `reply_anno`.
+    pub(super) fn entry(
+        &mut self,
+        cx: &mut Cx<'_>,
+        flow: FlowId,
+        input: usize,
+        reply_anno: u8,
+    ) -> Option<FlowId> {
+        let now = cx.now().0;
+        self.flows.expire(now);
+        let (slot, way) = match self.flows.table.find(&flow) {
+            Some(found) => found,
+            None => (self.flows.admit(cx, input, flow, now).ok()?, Way::Forward),
+        };
+        self.flows.table.change(slot)?.reply_anno = reply_anno;
+        let (original, mapping) = self.flows.table.get(slot)?;
+        Some(if way == Way::Forward { mapping.rewritten } else { original.reverse() })
+    }
+
+    /// Says that what `flow` sends is `by` bytes longer from sequence number `trigger` on.
+    pub(super) fn shift_sequence(&mut self, flow: &FlowId, trigger: u32, by: i32) {
+        if let Some((slot, way)) = self.flows.table.find(flow) {
+            self.flows.shift_sequence(slot, way, trigger, by);
+        }
+    }
+
     pub(super) fn flows(&mut self) -> &mut Flows {
         &mut self.flows
     }

@@ -13,6 +13,7 @@ mod admission;
 mod capacity;
 mod eviction;
 mod flows;
+mod ftp_port_mapper;
 mod hash_ring;
 mod icmp_rewriter;
 mod input_spec;
@@ -39,6 +40,7 @@ pub(super) static GROUP: &[&Descriptor] = &[
     &address_rewriter::IP_ADDR_PAIR_REWRITER,
     &icmp_rewriter::DESCRIPTOR,
     &ip_rewriter_patterns::DESCRIPTOR,
+    &ftp_port_mapper::DESCRIPTOR,
     &mapper::ROUND_ROBIN,
     &mapper::SOURCE_HASH,
 ];
