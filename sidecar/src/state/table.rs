@@ -271,7 +271,9 @@ where
             return;
         };
         let due = (self.deadline)(&entry.key, &entry.value);
-        if due > now {
+        // By the tick, not by the nanosecond: when a record goes must not depend on when its slot is looked at, which
+        // is another time in a table that was copied.
+        if due >> WHEEL_SHIFT >= now >> WHEEL_SHIFT {
             self.schedule(at, generation, due);
         } else if let Some((key, value)) = self.remove_slot(SlotId(at)) {
             on_expired(key, value);
