@@ -9,8 +9,11 @@ use std::time::Duration;
 
 use super::admission::{Accept, Admission, FULL, NO_PORT, UNKNOWN};
 use super::flows::{Flows, handlers};
+use super::icmp_rewriter::{Concerned, Quoted};
 use super::input_spec::ties;
-use super::ip_rewriter::{CAPACITY, CAPACITY_TOO, REAP, REAP_TOO, SPECS, guarantee, nanos};
+use super::ip_rewriter::{
+    CAPACITY, CAPACITY_TOO, FAIL_OUTPUT, REAP, REAP_TOO, SPECS, fail_output, guarantee, nanos, refuse,
+};
 use super::mapping::{Ports, Timeouts, Way};
 use super::pattern::{Pattern, Variation};
 use super::reply_anno::{self, ByteAnno, REPLY_ANNO};
@@ -37,6 +40,7 @@ const BASE: Descriptor = Descriptor {
         CAPACITY,
         CAPACITY_TOO,
         REPLY_ANNO,
+        FAIL_OUTPUT,
     ],
     reads: Annotations::NETWORK_HEADER.union(reply_anno::READS),
     writes: Annotations::DST_IP,
@@ -75,6 +79,7 @@ pub(crate) struct AddressRewriter {
     keyed: Keyed,
     flows: Flows,
     reply_anno: Option<ByteAnno>,
+    fail_output: Option<usize>,
 }
 
 fn build(args: &Args<'_>, keyed: Keyed) -> Result<Box<dyn Element>, ConfigError> {
@@ -101,6 +106,7 @@ fn build(args: &Args<'_>, keyed: Keyed) -> Result<Box<dyn Element>, ConfigError>
         keyed,
         flows: Flows::new(schema, admission, MappingTable::new(timeouts)),
         reply_anno: args.get("REPLY_ANNO")?,
+        fail_output: fail_output(args)?,
     }))
 }
 
@@ -136,6 +142,20 @@ impl Keyed {
 impl AddressRewriter {
     pub(super) fn flows(&mut self) -> &mut Flows {
         &mut self.flows
+    }
+
+    /// What an ICMP error concerns that quotes a packet.
+    pub(super) fn concerned(&self, quoted: &Quoted) -> Option<Concerned> {
+        let (slot, way) = self.keyed.find(&self.flows.table, quoted.destination, quoted.source)?;
+        let (original, mapping) = self.flows.table.get(slot)?;
+        let (source, destination) = match (self.keyed, way) {
+            (Keyed::Address, Way::Forward) => (quoted.source, mapping.rewritten.source),
+            (Keyed::Address, Way::Reply) => (original.source, quoted.destination),
+            (Keyed::Pair, Way::Forward) => (mapping.rewritten.destination, mapping.rewritten.source),
+            (Keyed::Pair, Way::Reply) => (original.source, original.destination),
+        };
+        let ports = quoted.flow.unwrap_or(*original);
+        Some(Concerned::of(FlowId { source, destination, ..ports }, mapping, way))
     }
 
     /// Rewrites a packet; answers its output.
@@ -228,7 +248,7 @@ impl Element for AddressRewriter {
         for mut packet in batch.drain() {
             match self.treat(cx, port, &mut packet, now) {
                 Ok(output) => cx.emit(usize::from(output), packet),
-                Err(reason) => cx.drop(reason, packet),
+                Err(reason) => refuse(cx, self.fail_output, reason, packet),
             }
         }
     }

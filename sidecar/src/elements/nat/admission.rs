@@ -81,10 +81,10 @@ impl Admission {
         self.inputs.get(input).map(|input| &input.spec)
     }
 
-    /// Whether an input makes no new flows.
+    /// Whether what comes in by an input is a reply, most likely.
     #[inline]
-    pub(super) fn drops(&self, input: usize) -> bool {
-        self.spec(input) == Some(&InputSpec::Drop)
+    pub(super) fn expects_replies(&self, input: usize) -> bool {
+        matches!(self.spec(input), Some(InputSpec::Drop | InputSpec::Endpoint(_)))
     }
 
     /// Where packets of unknown flows go as they are, if they do.
@@ -113,6 +113,10 @@ impl Admission {
                 .and_then(|mapper| mapper.choose(&flow, |spec| rewrite(spec, table, &flow, random))),
             Some(spec @ (InputSpec::Keep(_) | InputSpec::Rewrite { .. })) => {
                 rewrite(spec, table, &flow, random)
+            }
+            Some(InputSpec::Endpoint(outputs)) => {
+                table.know_holders();
+                Some((table.to_holder(&flow).ok_or(UNKNOWN)?, *outputs))
             }
             _ => return Err(UNKNOWN),
         };
@@ -294,7 +298,11 @@ fn resolve(
             }
             *spec = InputSpec::Mapper(id);
         }
-        InputSpec::Drop | InputSpec::Pass(_) | InputSpec::Keep(_) | InputSpec::Mapper(_) => {}
+        InputSpec::Drop
+        | InputSpec::Pass(_)
+        | InputSpec::Keep(_)
+        | InputSpec::Endpoint(_)
+        | InputSpec::Mapper(_) => {}
     }
     Ok(())
 }

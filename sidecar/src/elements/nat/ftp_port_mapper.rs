@@ -297,7 +297,7 @@ mod tests {
         ];
         for packet in &packets {
             bench.push("in", packet);
-            assert_eq!(bench.take("out"), [packet.clone()]);
+            assert_eq!(&only(bench.take("out")), packet);
         }
         for data in [
             "PORT 1,0,0,2,3,9",

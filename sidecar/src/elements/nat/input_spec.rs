@@ -43,13 +43,16 @@ pub(super) enum InputSpec {
     Rewrite { pattern: Pattern, outputs: Outputs, next: u32 },
     /// `pattern NAME FOUTPUT ROUTPUT`, before the name is found.
     Named { name: String, outputs: Outputs, next: u32 },
+    /// `endpoint FOUTPUT ROUTPUT`: to the internal endpoint that holds the public one, whoever sends it. Not in Click.
+    Endpoint(Outputs),
     /// `ELEMENT`, an IPMapper, before it is found.
     Element { name: String, alone: bool },
     /// An IPMapper.
     Mapper(ElementId),
 }
 
-const WORDS: &[&str] = &["drop", "discard", "pass", "passthrough", "nochange", "keep", "pattern", "xpattern"];
+const WORDS: &[&str] =
+    &["drop", "discard", "pass", "passthrough", "nochange", "keep", "endpoint", "pattern", "xpattern"];
 
 impl InputSpec {
     /// Parses one specification of a rewriter with `outputs` connected outputs.
@@ -68,14 +71,16 @@ impl InputSpec {
                 Self::Pass(port.map_err(|_| "syntax error, expected 'nochange [OUTPUT]'")?)
             }
             "keep" => Self::Keep(Outputs::parse(rest)?),
+            "endpoint" => Self::Endpoint(Outputs::parse(rest)?),
             "pattern" | "xpattern" => Self::parse_pattern(rest, address_of)?,
             name => Self::Element { name: name.to_owned(), alone: rest.is_empty() },
         };
         let fits = match &spec {
             Self::Pass(port) => usize::from(*port) < outputs,
-            Self::Keep(ports) | Self::Rewrite { outputs: ports, .. } | Self::Named { outputs: ports, .. } => {
-                ports.are_among(outputs)
-            }
+            Self::Keep(ports)
+            | Self::Endpoint(ports)
+            | Self::Rewrite { outputs: ports, .. }
+            | Self::Named { outputs: ports, .. } => ports.are_among(outputs),
             Self::Drop | Self::Element { .. } | Self::Mapper(_) => true,
         };
         if fits { Ok(spec) } else { Err("output port out of range".to_owned()) }
@@ -127,6 +132,7 @@ impl fmt::Display for InputSpec {
             Self::Drop => f.write_str("<drop>"),
             Self::Pass(_) => f.write_str("<nochange>"),
             Self::Keep(_) => f.write_str("<keep>"),
+            Self::Endpoint(_) => f.write_str("<endpoint>"),
             Self::Rewrite { pattern, .. } => write!(f, "{pattern}"),
             Self::Named { name, .. } => f.write_str(name),
             Self::Element { .. } | Self::Mapper(_) => f.write_str("<mapper>"),

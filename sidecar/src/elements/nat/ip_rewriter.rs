@@ -2,9 +2,10 @@
 //!
 //! A packet of a known flow is rewritten as its mapping says; one of an unknown flow is treated as its input's
 //! specification says. New mappings are strict changes, what packets note in them is lazy. Applications that need their
-//! addresses translated inside payloads get no help here: no gateway is active by default (RFC 4787, REQ-10), and
-//! the same packets always get the same treatment (REQ-11). A reply reaches an internal endpoint only from the address
-//! and port that it talked to: the strictest filtering, which RFC 4787, REQ-8 leaves to the administrator.
+//! addresses translated inside payloads get no help here: no gateway is active by default (RFC 4787, REQ-10; FTPPortMapper
+//! is one for who wants it), and the same packets always get the same treatment (REQ-11). By default a reply reaches an
+//! internal endpoint only from the address and port that it talked to; an input of kind `endpoint` lets anybody in
+//! that sends to a public endpoint (REQ-8 leaves that to the administrator).
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -13,6 +14,7 @@ use std::time::Duration;
 
 use super::admission::{Admission, FULL, NO_PORT, UNKNOWN};
 use super::flows::{Flows, handlers};
+use super::icmp_rewriter::{Concerned, Quoted};
 use super::input_spec::ties;
 use super::mapping::{Mapping, Ports, Timeouts, Way};
 use super::reply_anno::{self, ByteAnno, REPLY_ANNO};
@@ -44,6 +46,12 @@ pub(super) const CAPACITY_TOO: Arg =
     Arg::keyword("CAPACITY", "unsigned or rewriter", "", "as MAPPING_CAPACITY");
 const DST_ANNO: Arg =
     Arg::keyword("DST_ANNO", "bool", "true", "set the destination annotation to the rewritten address");
+pub(super) const FAIL_OUTPUT: Arg = Arg::keyword(
+    "FAIL_OUTPUT",
+    "output",
+    "",
+    "where packets of new flows go for which there is no port or no room; else they are dropped (not in Click)",
+);
 pub(super) const REAP: Arg =
     Arg::keyword("REAP_INTERVAL", "time", "900", "taken for Click's sake: flows go when they are due");
 pub(super) const REAP_TOO: Arg = Arg::keyword("REAP_TIME", "time", "", "as REAP_INTERVAL");
@@ -100,6 +108,7 @@ pub(super) static IP_REWRITER: Descriptor = Descriptor {
         CAPACITY_TOO,
         DST_ANNO,
         REPLY_ANNO,
+        FAIL_OUTPUT,
     ],
     handlers: handlers![
         Handler::read("table", "all mappings"),
@@ -133,6 +142,7 @@ pub(super) static TCP_REWRITER: Descriptor = Descriptor {
         CAPACITY_TOO,
         DST_ANNO,
         REPLY_ANNO,
+        FAIL_OUTPUT,
     ],
     handlers: handlers![
         Handler::read("table", "all mappings"),
@@ -161,6 +171,7 @@ pub(super) static UDP_REWRITER: Descriptor = Descriptor {
         CAPACITY_TOO,
         DST_ANNO,
         REPLY_ANNO,
+        FAIL_OUTPUT,
     ],
     handlers: handlers![Handler::read("table", "all mappings"), Handler::read("mappings", "all mappings")],
     build: |args| build(args, Rewrites::Datagrams),
@@ -180,6 +191,7 @@ pub(super) static ICMP_PING_REWRITER: Descriptor = Descriptor {
         CAPACITY_TOO,
         DST_ANNO,
         REPLY_ANNO,
+        FAIL_OUTPUT,
     ],
     handlers: handlers![Handler::read("table", "all mappings"), Handler::read("mappings", "all mappings")],
     build: |args| build(args, Rewrites::Pings),
@@ -205,6 +217,23 @@ pub(crate) struct IpRewriter {
     flows: Flows,
     set_destination: bool,
     reply_anno: Option<ByteAnno>,
+    fail_output: Option<usize>,
+}
+
+/// The output of FAIL_OUTPUT.
+pub(super) fn fail_output(args: &Args<'_>) -> Result<Option<usize>, ConfigError> {
+    match args.get("FAIL_OUTPUT")? {
+        Some(output) if output >= args.outputs() => Err("FAIL_OUTPUT out of range".into()),
+        output => Ok(output),
+    }
+}
+
+/// Drops a packet that could not be rewritten, or sends it where it is wanted.
+pub(super) fn refuse(cx: &mut Cx<'_>, fail_output: Option<usize>, reason: &'static str, packet: Packet) {
+    match fail_output.filter(|_| reason == NO_PORT || reason == FULL) {
+        Some(output) => cx.emit(output, packet),
+        None => cx.drop(reason, packet),
+    }
 }
 
 /// The first of several keywords that is given; they mean the same.
@@ -253,6 +282,7 @@ fn build(args: &Args<'_>, rewrites: Rewrites) -> Result<Box<dyn Element>, Config
         flows: Flows::new(Schema { name: "nat/rewriter", version: 2 }, admission, table),
         set_destination: args.or("DST_ANNO", true)?,
         reply_anno: args.get("REPLY_ANNO")?,
+        fail_output: fail_output(args)?,
     }))
 }
 
@@ -273,8 +303,7 @@ impl IpRewriter {
     /// Which mapping a flow has; a pure look-up, so that those of a batch can overlap in the processor.
     #[inline]
     fn look_up(&self, input: usize, flow: &FlowId) -> Option<(SlotId, Way)> {
-        // What comes in where no new flows are made is a reply, most likely.
-        if self.flows.admission.drops(input) {
+        if self.flows.admission.expects_replies(input) {
             let reply = self.flows.table.find_reply(flow).map(|slot| (slot, Way::Reply));
             return reply.or_else(|| self.flows.table.find_forward(flow).map(|slot| (slot, Way::Forward)));
         }
@@ -426,14 +455,15 @@ impl IpRewriter {
         &mut self.flows
     }
 
-    /// For the packet of flow `quoted` that an ICMP error quotes: the flow that the quoted packet had before it was rewritten here.
-    pub(crate) fn untranslate(&self, quoted: &FlowId) -> Option<FlowId> {
-        let (slot, way) = self.flows.table.find(&quoted.reverse())?;
+    /// What an ICMP error concerns that quotes a packet.
+    pub(super) fn concerned(&self, quoted: &Quoted) -> Option<Concerned> {
+        let (slot, way) = self.flows.table.find(&quoted.flow?.reverse())?;
         let (original, mapping) = self.flows.table.get(slot)?;
-        Some(match way {
+        let before = match way {
             Way::Forward => mapping.rewritten.reverse(),
             Way::Reply => *original,
-        })
+        };
+        Some(Concerned::of(before, mapping, way))
     }
 
     fn show(&self, now: u64, wanted: impl Fn(&FlowId, &Mapping) -> bool) -> String {
@@ -525,7 +555,7 @@ impl Element for IpRewriter {
                 for (packet, verdict) in batch.drain().zip(verdicts) {
                     match verdict {
                         Ok(output) => cx.emit(usize::from(output), packet),
-                        Err(reason) => cx.drop(reason, packet),
+                        Err(reason) => refuse(cx, self.fail_output, reason, packet),
                     }
                 }
             }

@@ -10,6 +10,7 @@ use crate::element::Descriptor;
 mod address_rewriter;
 mod adjustment;
 mod admission;
+mod binding;
 mod capacity;
 mod eviction;
 mod flows;

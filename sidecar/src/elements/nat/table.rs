@@ -4,22 +4,18 @@
 //! internal endpoints are rebuilt from each record that is put in or taken out, by the owner and by a target that
 //! applies the log alike. Invariant: no two live mappings have the same reply flow, so a reply has one destination.
 
+use std::collections::BTreeSet;
+
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
 
+use super::binding::Binding;
 use super::eviction::{Eviction, Times};
 use super::mapping::{Mapping, SCHEMA, Timeouts, Way};
 use super::pattern::{Choice, Pattern, Variation};
-use super::port_pool::PortPool;
+use super::port_pool::{PortPool, Wanted};
 use crate::state::{Applied, FlowTable, Reader, Schema, SlotId, StateError, Table, Writer};
 use crate::wire::{FlowId, Protocol};
-
-/// The public port of an internal endpoint, and by how many flows it is held.
-#[derive(Debug, Clone, Copy)]
-struct Binding {
-    port: u16,
-    flows: u32,
-}
 
 /// A public address whose ports are chosen here, with a pool for each protocol once it is used.
 #[derive(Default)]
@@ -56,6 +52,9 @@ pub(super) struct MappingTable {
     /// As many as patterns with a port range have addresses: a few.
     publics: Vec<Public>,
     endpoints: HashMap<u64, Binding, RandomState>,
+    /// Public endpoints with the internal ones that hold them, in an order that depends on nothing else; only kept
+    /// for who asks.
+    holders: Option<BTreeSet<(Endpoint, Protocol, Endpoint)>>,
     /// Flows by the input that made them.
     by_input: Vec<usize>,
     /// Who makes room; `None` until room is short.
@@ -64,12 +63,42 @@ pub(super) struct MappingTable {
     orphans: Vec<FlowId>,
 }
 
-/// The key of an internal endpoint as public address number `public` knows it.
-fn endpoint(flow: &FlowId, public: usize) -> u64 {
-    (public as u64) << 56
-        | u64::from(flow.protocol as u8) << 48
-        | u64::from(flow.source_port) << 32
-        | u64::from(flow.source)
+/// An address and a port.
+type Endpoint = (u32, u16);
+
+/// An internal endpoint holds a public one.
+struct Held {
+    protocol: Protocol,
+    inside: Endpoint,
+    public: Endpoint,
+}
+
+impl Held {
+    /// The key of an internal endpoint as public address number `public` knows it.
+    fn key(&self, public: usize) -> u64 {
+        endpoint(self.protocol, self.inside, public)
+    }
+}
+
+fn endpoint(protocol: Protocol, (address, port): Endpoint, public: usize) -> u64 {
+    (public as u64) << 56 | u64::from(protocol as u8) << 48 | u64::from(port) << 32 | u64::from(address)
+}
+
+/// What a flow holds: its source the public source, and, if the destination is rewritten, its destination the public one.
+fn held_by(flow: &FlowId, rewritten: &FlowId) -> impl Iterator<Item = Held> + use<> {
+    let protocol = flow.protocol;
+    let source = Held {
+        protocol,
+        inside: (flow.source, flow.source_port),
+        public: (rewritten.source, rewritten.source_port),
+    };
+    let destination = Held {
+        protocol,
+        inside: (rewritten.destination, rewritten.destination_port),
+        public: (flow.destination, flow.destination_port),
+    };
+    let rewrites = destination.inside != destination.public;
+    std::iter::once(source).chain(rewrites.then_some(destination))
 }
 
 impl MappingTable {
@@ -80,6 +109,7 @@ impl MappingTable {
             replies: HashMap::default(),
             publics: Vec::new(),
             endpoints: HashMap::default(),
+            holders: None,
             by_input: Vec::new(),
             eviction: None,
             orphans: Vec::new(),
@@ -292,12 +322,30 @@ impl MappingTable {
             self.by_input.resize(input + 1, 0);
         }
         self.by_input[input] += 1;
-        let Some(public) = self.public(rewritten.source) else { return };
-        self.publics[public].pool_mut(flow.protocol).add(rewritten.source_port);
-        let fresh = Binding { port: rewritten.source_port, flows: 0 };
-        let binding = self.endpoints.entry(endpoint(flow, public)).or_insert(fresh);
-        if binding.port == rewritten.source_port {
-            binding.flows += 1;
+        held_by(flow, rewritten).for_each(|held| self.hold(&held));
+    }
+
+    fn hold(&mut self, held: &Held) {
+        let Some(public) = self.public(held.public.0) else { return };
+        self.publics[public].pool_mut(held.protocol).add(held.public.1);
+        let fresh = self.endpoints.entry(held.key(public)).or_default().add(held.public.1);
+        if let Some(holders) = self.holders.as_mut().filter(|_| fresh) {
+            holders.insert((held.public, held.protocol, held.inside));
+        }
+    }
+
+    fn release(&mut self, held: &Held) {
+        let Some(public) = self.public(held.public.0) else { return };
+        self.publics[public].pool_mut(held.protocol).remove(held.public.1);
+        let key = held.key(public);
+        let Some(binding) = self.endpoints.get_mut(&key) else { return };
+        if binding.remove(held.public.1) {
+            if binding.is_empty() {
+                self.endpoints.remove(&key);
+            }
+            if let Some(holders) = &mut self.holders {
+                holders.remove(&(held.public, held.protocol, held.inside));
+            }
         }
     }
 
@@ -310,15 +358,26 @@ impl MappingTable {
         if let Some(count) = self.by_input.get_mut(usize::from(mapping.input)) {
             *count = count.saturating_sub(1);
         }
-        let Some(public) = self.public(rewritten.source) else { return };
-        self.publics[public].pool_mut(flow.protocol).remove(rewritten.source_port);
-        let key = endpoint(flow, public);
-        if let Some(binding) = self.endpoints.get_mut(&key).filter(|b| b.port == rewritten.source_port) {
-            binding.flows -= 1;
-            if binding.flows == 0 {
-                self.endpoints.remove(&key);
-            }
+        held_by(flow, rewritten).for_each(|held| self.release(&held));
+    }
+
+    /// From now on knows which internal endpoint holds a public one.
+    pub(super) fn know_holders(&mut self) {
+        if self.holders.is_none() {
+            self.holders = Some(BTreeSet::new());
+            self.derive_all();
         }
+    }
+
+    /// The flow that a stranger's packet of `flow` belongs to, inside: to the endpoint that holds the public address
+    /// and port it is sent to. Never one that would end a flow of that endpoint's own.
+    pub(super) fn to_holder(&self, flow: &FlowId) -> Option<FlowId> {
+        let public = (flow.destination, flow.destination_port);
+        let least = (public, flow.protocol, (0, 0));
+        let (at, protocol, inside) = self.holders.as_ref()?.range(least..).next().copied()?;
+        let found = FlowId { destination: inside.0, destination_port: inside.1, ..*flow };
+        let fits = at == public && protocol == flow.protocol;
+        (fits && self.is_free(found) && self.find_forward(&found.reverse()).is_none()).then_some(found)
     }
 
     /// The rewritten flow that `pattern` gives to a new flow, or `None` when everything it could be is taken.
@@ -360,9 +419,12 @@ impl MappingTable {
         // RFC 4787, REQ-1 and RFC 5382, REQ-1: endpoint-independent mapping. An internal endpoint keeps its public
         // port whatever it talks to.
         let public = self.public(rewritten.source);
-        let binding = public.and_then(|public| self.endpoints.get(&endpoint(flow, public)));
-        if let Some(port) = binding.map(|b| b.port).filter(|port| range.contains(port) && free(port)) {
-            return Some(port);
+        let binding = public.and_then(|public| {
+            self.endpoints.get(&endpoint(flow.protocol, (flow.source, flow.source_port), public))
+        });
+        let bound = binding.and_then(|b| b.ports().find(|port| range.contains(port) && free(port)));
+        if bound.is_some() {
+            return bound;
         }
         let span = u32::from(high - low) + 1;
         let start = low + (start % span) as u16;
@@ -373,9 +435,13 @@ impl MappingTable {
             return Some(own);
         }
         // RFC 4787, REQ-3: no port overloading, that is, no port for two endpoints while there is an unused one.
-        let unused = match pool {
-            Some(pool) => pool.find_unused(low, high, start),
-            None => Some(start),
+        let search = |low, high, wanted| match pool {
+            Some(pool) => pool.find_unused(low, high, start, wanted),
+            None => wanted.first_in(low, high, start),
+        };
+        let unused = match choice {
+            Choice::Preserve => unused_like(own, (low, high), search),
+            Choice::Sequential | Choice::Random => search(low, high, Wanted::Any),
         };
         if let Some(port) = unused.filter(free) {
             return Some(port);
@@ -400,6 +466,9 @@ impl MappingTable {
             *public = Public { address: public.address, ..Public::default() };
         }
         self.endpoints.clear();
+        if let Some(holders) = &mut self.holders {
+            holders.clear();
+        }
         self.by_input.clear();
         self.eviction = None;
     }
@@ -414,6 +483,18 @@ impl MappingTable {
             }
         }
     }
+}
+
+/// An unused port that is like an endpoint's own: on the same side of 1024 (RFC 4787, REQ-3a) and even or odd as it is
+/// (REQ-4), if there is one.
+fn unused_like(
+    own: u16,
+    (low, high): (u16, u16),
+    search: impl Fn(u16, u16, Wanted) -> Option<u16>,
+) -> Option<u16> {
+    let (from, to) = if own < 1024 { (low, high.min(1023)) } else { (low.max(1024), high) };
+    let near = |wanted| if from <= to { search(from, to, wanted) } else { None };
+    near(Wanted::LikeThis(own)).or_else(|| near(Wanted::Any)).or_else(|| search(low, high, Wanted::Any))
 }
 
 /// One change that a log brought, to be followed in the derived indices.
