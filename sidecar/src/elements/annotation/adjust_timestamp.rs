@@ -4,9 +4,11 @@ use std::time::Duration;
 
 use crate::config::{Scope, Value};
 use crate::element::{
-    Annotations, Arg, Args, Batch, ConfigError, Cx, Descriptor, Element, Handler, HandlerError, Time,
+    Annotations, Arg, Args, Batch, ConfigError, Cx, Descriptor, Element, Handler, HandlerError, StateKind,
+    Time,
 };
 use crate::elements::basic::parse_handler;
+use crate::state::{Reader, Schema, StateError, Stateful, Writer};
 
 pub(super) static DESCRIPTOR: Descriptor = Descriptor {
     class: "AdjustTimestamp",
@@ -18,6 +20,16 @@ pub(super) static DESCRIPTOR: Descriptor = Descriptor {
     ],
     reads: Annotations(Annotations::TIMESTAMP.0 | Annotations::FIRST_TIMESTAMP.0),
     handlers: &[Handler::both("time", "what is added")],
+    state: StateKind::Small,
+    example: r#"
+        RatedSource(DATA \<01>, RATE 10, LIMIT 4, STOP true)
+            -> SetTimestamp(1000.5)
+            -> a :: AdjustTimestamp(-0.5)
+            -> Print(TIMESTAMP true)
+            -> c :: Counter(COUNT_CALL 2 a.time 0.25)
+            -> Discard;
+        DriverManager(wait_stop, print "adjusted by $(a.time)");
+    "#,
     build,
     ..Descriptor::BASE
 };
@@ -85,6 +97,31 @@ impl Element for AdjustTimestamp {
             "time" => self.shift = parse_handler(value)?,
             other => return Err(HandlerError::NoHandler(other.to_owned())),
         }
+        Ok(())
+    }
+
+    fn stateful(&mut self) -> Option<&mut dyn Stateful> {
+        Some(self)
+    }
+}
+
+impl Stateful for AdjustTimestamp {
+    fn schema(&self) -> Schema {
+        Schema { name: "adjust-timestamp", version: 1 }
+    }
+
+    fn save(&self, w: &mut Writer) {
+        w.put_bool(self.shift.back);
+        w.put_u64(self.shift.span.as_secs());
+        w.put_u32(self.shift.span.subsec_nanos());
+    }
+
+    fn restore(&mut self, r: &mut Reader<'_>) -> Result<(), StateError> {
+        let (back, seconds, nanos) = (r.get_bool()?, r.get_u64()?, r.get_u32()?);
+        if nanos >= 1_000_000_000 {
+            return Err(StateError::Invalid { what: "nanoseconds", value: nanos.into() });
+        }
+        self.shift = Shift { back, span: Duration::new(seconds, nanos) };
         Ok(())
     }
 }

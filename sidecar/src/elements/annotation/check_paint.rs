@@ -12,6 +12,14 @@ pub(super) static DESCRIPTOR: Descriptor = Descriptor {
     args: &[Arg::required("COLOR", "0-255", "the colour")],
     reads: Annotations::PAINT,
     drops: &[OTHER],
+    details: "Packets of another colour are dropped if output 1 is not connected.",
+    example: r#"
+        InfiniteSource(DATA \<01>, LIMIT 6, STOP true) -> r :: RoundRobinSwitch;
+        r[0] -> Paint(1) -> c :: CheckPaint(1) -> Print(one) -> Discard;
+        r[1] -> Paint(2) -> c;
+        r[2] -> c;
+        c[1] -> Print(other) -> Discard;
+    "#,
     build,
     ..Descriptor::BASE
 };

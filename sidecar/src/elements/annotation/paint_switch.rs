@@ -11,6 +11,14 @@ pub(super) static DESCRIPTOR: Descriptor = Descriptor {
     processing: "h/h",
     reads: Annotations::PAINT,
     drops: &[NO_OUTPUT],
+    details: "A packet of colour N leaves by output N, and is dropped if there is none.",
+    example: r#"
+        InfiniteSource(DATA \<01>, LIMIT 6, STOP true) -> r :: RoundRobinSwitch;
+        r[0] -> Paint(1) -> s :: PaintSwitch -> Print(zero) -> Discard;
+        r[1] -> s;
+        r[2] -> Paint(9) -> s;
+        s[1] -> Print(one) -> Discard;
+    "#,
     build,
     ..Descriptor::BASE
 };

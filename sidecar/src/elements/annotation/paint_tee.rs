@@ -9,6 +9,12 @@ pub(super) static DESCRIPTOR: Descriptor = Descriptor {
     processing: "a/ah",
     args: &[Arg::required("COLOR", "0-255", "the colour")],
     reads: Annotations::PAINT,
+    example: r#"
+        InfiniteSource(DATA \<01>, LIMIT 4, STOP true) -> r :: RoundRobinSwitch;
+        r[0] -> Paint(1) -> t :: PaintTee(1) -> Print(all) -> Discard;
+        r[1] -> Paint(2) -> t;
+        t[1] -> Print(copy) -> Discard;
+    "#,
     build,
     ..Descriptor::BASE
 };

@@ -12,6 +12,15 @@ pub(super) static DESCRIPTOR: Descriptor = Descriptor {
         Arg::keyword("FIRST", "bool", "false", "whether to set the first timestamp annotation instead"),
     ],
     writes: Annotations::TIMESTAMP,
+    example: r#"
+        InfiniteSource(DATA \<01>, LIMIT 2, STOP true)
+            -> Print(made, TIMESTAMP true)
+            -> SetTimestamp(2.5)
+            -> Print(set, TIMESTAMP true)
+            -> SetTimestamp
+            -> Print(now, TIMESTAMP true)
+            -> Discard;
+    "#,
     build,
     ..Descriptor::BASE
 };

@@ -21,6 +21,14 @@ pub(super) static DESCRIPTOR: Descriptor = Descriptor {
         Handler::write("reset", "forgets it"),
     ],
     state: StateKind::Small,
+    example: r#"
+        RatedSource(DATA \<01>, RATE 10, LIMIT 5, STOP true)
+            -> d :: SetTimestampDelta
+            -> c :: Counter(COUNT_CALL 3 d.reset)
+            -> Print(TIMESTAMP true)
+            -> Discard;
+        DriverManager(wait_stop, print "since $(d.first)");
+    "#,
     build,
     ..Descriptor::BASE
 };

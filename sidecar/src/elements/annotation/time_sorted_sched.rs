@@ -22,6 +22,15 @@ pub(super) static DESCRIPTOR: Descriptor = Descriptor {
     state: StateKind::Small,
     // A buffer puts packets of one input in another order.
     keeps_order: false,
+    details: "Each pull gives the packet with the earliest timestamp of those at hand. BUFFER packets of each \
+              input are pulled ahead: with more than one, inputs that are nearly in order come out in order.",
+    example: r#"
+        TimedSource(0.2, DATA \<0a>, LIMIT 5) -> Queue -> [0]s :: TimeSortedSched;
+        TimedSource(0.3, DATA \<0b>, LIMIT 3) -> Queue -> [1]s;
+        s -> Print(TIMESTAMP true) -> d :: Discard(ACTIVE false);
+        DriverManager(wait 1.1s, write d.active true, wait 0.1s,
+                      print "well ordered: $(s.well_ordered)", stop);
+    "#,
     build,
     ..Descriptor::BASE
 };

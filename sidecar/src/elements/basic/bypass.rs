@@ -21,6 +21,16 @@ pub(super) static DESCRIPTOR: Descriptor = Descriptor {
     handlers: &[Handler::both("active", "whether packets take the bypass")],
     drops: &["no bypass connected"],
     state: StateKind::Small,
+    details: "While it is active, packets from input 0 leave by output 1, and what comes back by input 1 leaves \
+              by output 0; otherwise packets go from input 0 straight to output 0. Pulls go the same way in the \
+              other direction. A pulled Bypass whose own output 1 leads back to its input 1 cannot be active: \
+              let such a path begin at a queue.",
+    example: r#"
+        TimedSource(0.1, DATA \<01>) -> b :: Bypass -> Print(out) -> Discard;
+        b[1] -> Print(way, CONTENTS NONE) -> [1]b;
+        DriverManager(wait 0.25s, write b.active true, wait 0.2s, print "active: $(b.active)",
+                      write b.active false, wait 0.1s, stop);
+    "#,
     build,
     ..Descriptor::BASE
 };

@@ -57,6 +57,8 @@ struct Counter {
     count_call: Option<Call>,
     byte_count_call: Option<Call>,
     rate: Rate,
+    /// Whether the call at a count of bytes has been made.
+    bytes_called: bool,
 }
 
 /// `N HANDLER [VALUE]`.
@@ -68,10 +70,14 @@ struct Call {
 }
 
 impl Call {
-    fn parse(text: &str) -> Result<Self, String> {
-        let (at, rest) = text.trim().split_once(char::is_whitespace).ok_or("expected 'N HANDLER [VALUE]'")?;
+    /// `name` is the argument or handler that says it.
+    fn parse(name: &str, text: &str) -> Result<Self, String> {
+        let (at, rest) = text.trim().split_once(char::is_whitespace).unwrap_or((text.trim(), ""));
         let (handler, value) = rest.trim().split_once(char::is_whitespace).unwrap_or((rest.trim(), ""));
-        let at = at.parse().map_err(|_| format!("expected count, got '{at}'"))?;
+        let at = at.parse().map_err(|_| format!("'{name}' first word should be unsigned (count)"))?;
+        if handler.is_empty() {
+            return Err(format!("'{name}' needs a handler"));
+        }
         Ok(Self { at, handler: handler.to_owned(), value: value.trim().to_owned() })
     }
 
@@ -122,10 +128,34 @@ impl Rate {
     }
 }
 
+impl Rate {
+    fn save(&self, w: &mut Writer) {
+        for number in [self.second, self.packets, self.bytes] {
+            w.put_u64(number);
+        }
+        w.put_u64(self.packet_rate.to_bits());
+        w.put_u64(self.byte_rate.to_bits());
+        w.put_bool(self.known);
+    }
+
+    fn restore(&mut self, r: &mut Reader<'_>) -> Result<(), StateError> {
+        for number in [&mut self.second, &mut self.packets, &mut self.bytes] {
+            *number = r.get_u64()?;
+        }
+        for rate in [&mut self.packet_rate, &mut self.byte_rate] {
+            let bits = r.get_u64()?;
+            *rate = f64::from_bits(bits);
+            if !rate.is_finite() {
+                return Err(StateError::Invalid { what: "rate", value: bits });
+            }
+        }
+        self.known = r.get_bool()?;
+        Ok(())
+    }
+}
+
 fn build(args: &Args<'_>) -> Result<Box<dyn Element>, ConfigError> {
-    let call = |name: &str| {
-        args.text(name).map(|text| Call::parse(text).map_err(|e| format!("{name}: {e}"))).transpose()
-    };
+    let call = |name: &str| args.text(name).map(|text| Call::parse(name, text)).transpose();
     let mut counter = Counter {
         count_call: call("COUNT_CALL")?,
         byte_count_call: call("BYTE_COUNT_CALL")?,
@@ -138,17 +168,20 @@ fn build(args: &Args<'_>) -> Result<Box<dyn Element>, ConfigError> {
 impl Counter {
     /// Sets the counts to look out for: the calls that are still to come.
     fn arm(&mut self) {
-        let next = |call: &Option<Call>, now: u64| {
-            call.as_ref().map_or(u64::MAX, |c| if now < c.at { c.at } else { u64::MAX })
+        let next = |call: &Option<Call>, to_come: bool| {
+            call.as_ref().filter(|_| to_come).map_or(u64::MAX, |call| call.at)
         };
-        self.next_count = next(&self.count_call, self.count);
-        self.next_bytes = next(&self.byte_count_call, self.bytes);
+        // A count of packets is met exactly, a count of bytes is met or passed.
+        let count_to_come = self.count_call.as_ref().is_some_and(|call| self.count < call.at);
+        self.next_count = next(&self.count_call, count_to_come);
+        self.next_bytes = next(&self.byte_count_call, !self.bytes_called);
     }
 
     fn reset(&mut self) {
         self.count = 0;
         self.bytes = 0;
         self.rate = Rate::default();
+        self.bytes_called = false;
         self.arm();
     }
 
@@ -162,6 +195,7 @@ impl Counter {
         if self.bytes >= self.next_bytes
             && let Some(call) = self.byte_count_call.clone()
         {
+            self.bytes_called = true;
             cx.write_later(call.handler, call.value);
         }
         self.arm();
@@ -197,9 +231,12 @@ impl Element for Counter {
     fn write(&mut self, _cx: &mut Cx<'_>, handler: &str, value: &str) -> Result<(), HandlerError> {
         match handler {
             "reset" | "reset_counts" => self.reset(),
-            "count_call" => self.count_call = Some(Call::parse(value).map_err(HandlerError::Refused)?),
+            "count_call" => {
+                self.count_call = Some(Call::parse(handler, value).map_err(HandlerError::Refused)?);
+            }
             "byte_count_call" => {
-                self.byte_count_call = Some(Call::parse(value).map_err(HandlerError::Refused)?)
+                self.byte_count_call = Some(Call::parse(handler, value).map_err(HandlerError::Refused)?);
+                self.bytes_called = false;
             }
             other => return Err(HandlerError::NoHandler(other.to_owned())),
         }
@@ -214,18 +251,80 @@ impl Element for Counter {
 
 impl Stateful for Counter {
     fn schema(&self) -> Schema {
-        Schema { name: "counter", version: 1 }
+        Schema { name: "counter", version: 2 }
     }
 
     fn save(&self, w: &mut Writer) {
         w.put_u64(self.count);
         w.put_u64(self.bytes);
+        w.put_bool(self.bytes_called);
+        self.rate.save(w);
+        for call in [&self.count_call, &self.byte_count_call] {
+            w.put_str(&Call::show(call.as_ref()));
+        }
     }
 
     fn restore(&mut self, r: &mut Reader<'_>) -> Result<(), StateError> {
         self.count = r.get_u64()?;
         self.bytes = r.get_u64()?;
+        self.bytes_called = r.get_bool()?;
+        self.rate.restore(r)?;
+        for call in [&mut self.count_call, &mut self.byte_count_call] {
+            let text = r.get_str()?;
+            *call = (!text.is_empty())
+                .then(|| Call::parse("call", text))
+                .transpose()
+                .map_err(|_| StateError::Invalid { what: "handler call", value: text.len() as u64 })?;
+        }
         self.arm();
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use crate::testing::Bench;
+
+    const TEXT: &str =
+        "s :: RatedSource(abc, RATE 100) -> c :: Counter(COUNT_CALL 150 d.reset_counts) -> d :: Discard;";
+
+    #[test]
+    fn counts_rates_and_calls_move() {
+        let (mut from, mut to) = (Bench::new(TEXT), Bench::new(TEXT));
+        from.router.write_handler("c", "count_call", "260 d.reset_counts").unwrap();
+        from.advance(Duration::from_millis(2500));
+        from.move_to(&mut to);
+        to.now = from.now;
+        for bench in [&mut from, &mut to] {
+            bench.advance(Duration::from_millis(1500));
+        }
+        for handler in ["count", "byte_count", "rate", "byte_rate", "bit_rate", "count_call"] {
+            assert_eq!(from.read("c", handler), to.read("c", handler), "{handler}");
+        }
+        assert_eq!((to.read("c", "count"), to.read("d", "count")), ("400".into(), from.read("d", "count")));
+        assert_ne!(to.read("c", "rate"), "0.000");
+    }
+
+    #[test]
+    fn a_count_of_bytes_that_is_passed_already_is_called_at_the_next_packet() {
+        let mut bench = Bench::new("in :: TestIn -> c :: Counter -> d :: Discard;");
+        bench.push("in", b"1234");
+        bench.router.write_handler("c", "byte_count_call", "2 c.reset").unwrap();
+        bench.push("in", b"1234");
+        assert_eq!(bench.read("c", "count"), "0");
+        bench.router.write_handler("c", "byte_count_call", "2 d.reset_counts").unwrap();
+        bench.push("in", b"1234");
+        bench.push("in", b"1234");
+        assert_eq!((bench.read("c", "count"), bench.read("d", "count")), ("2".into(), "1".into()));
+    }
+
+    #[test]
+    fn calls_without_a_count_or_handler_are_refused() {
+        let error = Bench::error("Idle -> Counter(COUNT_CALL many c.reset) -> Discard;");
+        assert!(error.contains("'COUNT_CALL' first word should be unsigned (count)"), "{error}");
+        let error = Bench::error("Idle -> Counter(BYTE_COUNT_CALL 7) -> Discard;");
+        assert!(error.contains("'BYTE_COUNT_CALL' needs a handler"), "{error}");
     }
 }

@@ -21,6 +21,15 @@ pub(super) static DESCRIPTOR: Descriptor = Descriptor {
         Handler::both("active", "whether it pulls"),
     ],
     state: StateKind::Small,
+    details: "What is pushed into it goes at once. At a pull input it asks for packets as long as there are any, \
+              unless ACTIVE is false. These packets are meant to end here: they do not count as drops.",
+    example: r#"
+        TimedSource(0.1, DATA \<01 02>) -> d1 :: Discard;
+        TimedSource(0.1, DATA \<03 04>) -> q :: Queue -> d2 :: Discard(ACTIVE false);
+        DriverManager(wait 0.55s, print "$(d1.count) pushed, $(d2.count) pulled, $(q.length) waiting",
+                      write d2.active true, wait 0.1s, print "$(d2.count) pulled",
+                      write d1.reset_counts, print "$(d1.count) pushed", stop);
+    "#,
     build,
     ..Descriptor::BASE
 };
@@ -99,15 +108,17 @@ impl Element for Discard {
 
 impl Stateful for Discard {
     fn schema(&self) -> Schema {
-        Schema { name: "discard", version: 1 }
+        Schema { name: "discard", version: 2 }
     }
 
     fn save(&self, w: &mut Writer) {
         w.put_u64(self.count);
+        w.put_bool(self.active);
     }
 
     fn restore(&mut self, r: &mut Reader<'_>) -> Result<(), StateError> {
         self.count = r.get_u64()?;
+        self.active = r.get_bool()?;
         Ok(())
     }
 }

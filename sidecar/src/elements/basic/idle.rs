@@ -7,6 +7,12 @@ pub(super) static DESCRIPTOR: Descriptor = Descriptor {
     summary: "discards packets",
     ports: "-/-",
     flow: "x/y",
+    details: "Any number of inputs and outputs, pushed or pulled: a place to connect ports that are not used.",
+    example: r#"
+        InfiniteSource(DATA \<01>, LIMIT 3, STOP true) -> c :: Counter -> i :: Idle;
+        i -> d :: Discard;
+        DriverManager(wait_stop, print "$(c.count) in, $(d.count) out");
+    "#,
     build,
     ..Descriptor::BASE
 };

@@ -2,13 +2,24 @@
 
 use crate::element::{Args, Batch, ConfigError, Cx, Descriptor, Element};
 
-pub(super) static DESCRIPTOR: Descriptor =
-    Descriptor { class: "Null", summary: "passes packets unchanged", build, ..Descriptor::BASE };
+pub(super) static DESCRIPTOR: Descriptor = Descriptor {
+    class: "Null",
+    summary: "passes packets unchanged",
+    example: r#"
+        InfiniteSource(DATA \<01 02>, LIMIT 2, STOP true) -> Null -> Print -> Discard;
+    "#,
+    build,
+    ..Descriptor::BASE
+};
 
 pub(super) static PUSH: Descriptor = Descriptor {
     class: "PushNull",
     summary: "push-only null element",
     processing: "h/h",
+    example: r#"
+        InfiniteSource(DATA \<01 02>, LIMIT 2) -> PushNull -> Queue -> Print -> Discard;
+        DriverManager(wait 0.1s, stop);
+    "#,
     build,
     ..Descriptor::BASE
 };
@@ -17,6 +28,10 @@ pub(super) static PULL: Descriptor = Descriptor {
     class: "PullNull",
     summary: "pull-only null element",
     processing: "l/l",
+    example: r#"
+        InfiniteSource(DATA \<01 02>, LIMIT 2) -> Queue -> PullNull -> Print -> Discard;
+        DriverManager(wait 0.1s, stop);
+    "#,
     build,
     ..Descriptor::BASE
 };

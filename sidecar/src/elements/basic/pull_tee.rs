@@ -8,6 +8,12 @@ pub(super) static DESCRIPTOR: Descriptor = Descriptor {
     ports: "1/1-",
     processing: "l/lh",
     args: &[Arg::optional("N", "unsigned", "", "number of outputs; must be what is connected")],
+    details: "Copies are pushed before the pulled packet is handed on.",
+    example: r#"
+        InfiniteSource(DATA \<01 02>, LIMIT 3) -> Queue -> t :: PullTee -> Print(pulled) -> Discard;
+        t[1] -> Print(pushed) -> Discard;
+        DriverManager(wait 0.1s, stop);
+    "#,
     build,
     ..Descriptor::BASE
 };

@@ -28,6 +28,15 @@ pub(super) static DESCRIPTOR: Descriptor = Descriptor {
     ],
     drops: &[NOT_SAMPLED],
     state: StateKind::Small,
+    example: r#"
+        InfiniteSource(DATA \<00>, LIMIT 1000, BURST 10, STOP true)
+            -> all :: Counter(COUNT_CALL 500 s.sampling_prob 0.9)
+            -> s :: RandomSample(0.25)
+            -> yes :: Counter -> Discard;
+        s[1] -> no :: Counter -> Discard;
+        DriverManager(wait_stop, print "$(yes.count) sampled, $(no.count) not, drops $(s.drops)",
+                      print "sampling $(s.sampling_prob), dropping $(s.drop_prob)");
+    "#,
     build,
     ..Descriptor::BASE
 };

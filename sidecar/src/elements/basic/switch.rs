@@ -15,6 +15,13 @@ pub(super) static DESCRIPTOR: Descriptor = Descriptor {
     handlers: &[Handler::both("switch", "the output; negative: packets are dropped")],
     drops: &["switched off"],
     state: StateKind::Small,
+    details: "One output at a time gets all packets. While the number is negative, all packets are dropped.",
+    example: r#"
+        TimedSource(0.1, DATA \<01>) -> s :: Switch(1) -> Print(zero) -> Discard;
+        s[1] -> Print(one) -> Discard;
+        DriverManager(wait 0.25s, write s.switch 0, wait 0.2s, write s.switch -1, wait 0.2s,
+                      print "output $(s.switch)", stop);
+    "#,
     build,
     ..Descriptor::BASE
 };

@@ -8,6 +8,12 @@ pub(super) static DESCRIPTOR: Descriptor = Descriptor {
     ports: "1/1-",
     processing: "h/h",
     args: &[Arg::optional("N", "unsigned", "", "number of outputs; must be what is connected")],
+    details: "Copies share their bytes until one of them is changed.",
+    example: r#"
+        InfiniteSource(DATA \<01 02>, LIMIT 2, STOP true) -> t :: Tee(3) -> Print(zero) -> Discard;
+        t[1] -> Print(one) -> Discard;
+        t[2] -> Print(two) -> Discard;
+    "#,
     build,
     ..Descriptor::BASE
 };

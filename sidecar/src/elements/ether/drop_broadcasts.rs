@@ -10,6 +10,15 @@ pub(super) static DESCRIPTOR: Descriptor = Descriptor {
     summary: "drops link-level broadcast and multicast packets",
     reads: Annotations::PACKET_TYPE,
     drops: &[BROADCAST],
+    details: "It looks at the packet type annotation, which devices and HostEtherFilter set, not at the Ethernet \
+              header.",
+    example: r#"
+        InfiniteSource(DATA \<ffffffffffff 020000000001 0800>, LIMIT 2) -> f :: HostEtherFilter(2:0:0:0:0:2);
+        InfiniteSource(DATA \<01005e000001 020000000001 0800>, LIMIT 2) -> f;
+        InfiniteSource(DATA \<020000000002 020000000001 0800>, LIMIT 2) -> f;
+        f -> Print(all) -> d :: DropBroadcasts -> Print(passed) -> Discard;
+        DriverManager(wait 0.1s, print $(d.drops), stop);
+    "#,
     build,
     ..Descriptor::BASE
 };

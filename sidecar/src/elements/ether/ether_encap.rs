@@ -2,9 +2,10 @@
 
 use crate::config::EtherAddr;
 use crate::element::{
-    Annotations, Arg, Args, ConfigError, Cx, Descriptor, Element, Handler, HandlerError, Packet,
+    Annotations, Arg, Args, ConfigError, Cx, Descriptor, Element, Handler, HandlerError, Packet, StateKind,
 };
 use crate::elements::basic::parse_handler;
+use crate::state::{Reader, Schema, StateError, Stateful, Writer};
 
 pub(super) static DESCRIPTOR: Descriptor = Descriptor {
     class: "EtherEncap",
@@ -20,6 +21,15 @@ pub(super) static DESCRIPTOR: Descriptor = Descriptor {
         Handler::both("dst", "destination address"),
         Handler::both("ethertype", "protocol number, in hexadecimal"),
     ],
+    state: StateKind::Small,
+    example: r#"
+        InfiniteSource(DATA \<45>, LIMIT 3, STOP true)
+            -> e :: EtherEncap(0x0800, 2:0:0:0:0:1, 2:0:0:0:0:2)
+            -> Print
+            -> c :: Counter(COUNT_CALL 2 e.dst ff:ff:ff:ff:ff:ff)
+            -> Discard;
+        DriverManager(wait_stop, print "$(e.ethertype) from $(e.src) to $(e.dst)");
+    "#,
     build,
     ..Descriptor::BASE
 };
@@ -75,6 +85,25 @@ impl Element for EtherEncap {
             }
             other => return Err(HandlerError::NoHandler(other.to_owned())),
         }
+        Ok(())
+    }
+
+    fn stateful(&mut self) -> Option<&mut dyn Stateful> {
+        Some(self)
+    }
+}
+
+impl Stateful for EtherEncap {
+    fn schema(&self) -> Schema {
+        Schema { name: "ether-encap", version: 1 }
+    }
+
+    fn save(&self, w: &mut Writer) {
+        w.put_raw(&self.header);
+    }
+
+    fn restore(&mut self, r: &mut Reader<'_>) -> Result<(), StateError> {
+        self.header.copy_from_slice(r.get_raw(14)?);
         Ok(())
     }
 }

@@ -8,6 +8,10 @@ pub(super) static DESCRIPTOR: Descriptor = Descriptor {
     class: "EtherMirror",
     summary: "swaps Ethernet source and destination",
     drops: &[SHORT],
+    example: r#"
+        InfiniteSource(DATA \<0a0a0a0a0a0a 0b0b0b0b0b0b 0800 01>, LIMIT 2, STOP true)
+            -> Print(there) -> EtherMirror -> Print(back) -> Discard;
+    "#,
     build,
     ..Descriptor::BASE
 };

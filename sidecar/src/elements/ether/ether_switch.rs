@@ -38,6 +38,20 @@ pub(super) static DESCRIPTOR: Descriptor = Descriptor {
         Handler::both("timeout", "how long an address is remembered, in seconds"),
     ],
     state: StateKind::Tables,
+    details: "It learns behind which port each source address is, from the timestamps and sources of the frames, \
+              and sends frames to a known address out of its port only. Others, and those to all and to groups, \
+              leave by every port but the one they came by. A frame to an address behind its own port is \
+              dropped. At most 65536 addresses are kept: what finds no room is sent everywhere.",
+    example: r#"
+        TimedSource(1, DATA \<020000000002 020000000001 0800>, LIMIT 4) -> [0]s :: EtherSwitch(TIMEOUT 5);
+        TimedSource(1.5, DATA \<020000000001 020000000002 0800>, LIMIT 1) -> [1]s;
+        Idle -> [2]s;
+        s[0] -> Print(zero, CONTENTS NONE, TIMESTAMP true) -> Discard;
+        s[1] -> Print(one, CONTENTS NONE, TIMESTAMP true) -> Discard;
+        s[2] -> Print(two, CONTENTS NONE, TIMESTAMP true) -> Discard;
+        DriverManager(wait 3.5s, print $(s.table), write s.timeout 1, wait 1s,
+                      print "after $(s.timeout) second:", print $(s.table), stop);
+    "#,
     build,
     ..Descriptor::BASE
 };
@@ -199,15 +213,17 @@ impl Element for EtherSwitch {
 
 impl Stateful for EtherSwitch {
     fn schema(&self) -> Schema {
-        Schema { name: "ether/switch", version: 1 }
+        Schema { name: "ether/switch", version: 2 }
     }
 
     fn save(&self, w: &mut Writer) {
         w.put_u64(self.timeout.as_secs());
+        w.put_u64(self.cleaned.0);
     }
 
     fn restore(&mut self, r: &mut Reader<'_>) -> Result<(), StateError> {
         self.timeout = Duration::from_secs(r.get_u64()?);
+        self.cleaned = Time(r.get_u64()?);
         Ok(())
     }
 

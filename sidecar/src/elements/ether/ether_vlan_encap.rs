@@ -5,9 +5,10 @@ use super::vlan::{
 };
 use crate::config::EtherAddr;
 use crate::element::{
-    Annotations, Arg, Args, ConfigError, Cx, Descriptor, Element, Handler, HandlerError, Packet,
+    Annotations, Arg, Args, ConfigError, Cx, Descriptor, Element, Handler, HandlerError, Packet, StateKind,
 };
 use crate::elements::basic::parse_handler;
+use crate::state::{Reader, Schema, StateError, Stateful, Writer};
 
 pub(super) static DESCRIPTOR: Descriptor = Descriptor {
     class: "EtherVLANEncap",
@@ -32,6 +33,16 @@ pub(super) static DESCRIPTOR: Descriptor = Descriptor {
         PCP_HANDLER,
         NATIVE_HANDLER,
     ],
+    state: StateKind::Small,
+    details: "Packets of the native VLAN get an Ethernet header without a tag.",
+    example: r#"
+        InfiniteSource(DATA \<45>, LIMIT 4, STOP true)
+            -> e :: EtherVLANEncap(0x0800, 2:0:0:0:0:1, 2:0:0:0:0:2, VLAN_ID 5, NATIVE_VLAN 1)
+            -> Print
+            -> c :: Counter(COUNT_CALL 2 e.vlan_tci 1)
+            -> Discard;
+        DriverManager(wait_stop, print "tci $(e.vlan_tci) from $(e.src) to $(e.dst)");
+    "#,
     build,
     ..Descriptor::BASE
 };
@@ -95,6 +106,31 @@ impl Element for EtherVlanEncap {
             "ethertype" => self.ethertype = parse_handler(value)?,
             other => self.tag.write_encapsulation(other, value)?,
         }
+        Ok(())
+    }
+
+    fn stateful(&mut self) -> Option<&mut dyn Stateful> {
+        Some(self)
+    }
+}
+
+impl Stateful for EtherVlanEncap {
+    fn schema(&self) -> Schema {
+        Schema { name: "ether-vlan-encap", version: 1 }
+    }
+
+    fn save(&self, w: &mut Writer) {
+        w.put_raw(&self.destination.0);
+        w.put_raw(&self.source.0);
+        w.put_u16(self.ethertype);
+        self.tag.save(w);
+    }
+
+    fn restore(&mut self, r: &mut Reader<'_>) -> Result<(), StateError> {
+        self.destination.0.copy_from_slice(r.get_raw(6)?);
+        self.source.0.copy_from_slice(r.get_raw(6)?);
+        self.ethertype = r.get_u16()?;
+        self.tag.restore(r)?;
         Ok(())
     }
 }

@@ -19,6 +19,18 @@ pub(super) static DESCRIPTOR: Descriptor = Descriptor {
     ],
     writes: Annotations::PACKET_TYPE,
     drops: &[NOT_FOR_US],
+    details: "Frames to the host's own address, to all and to groups pass, and get the packet type annotation \
+              that says which of these they are. What does not pass leaves by output 1, or is dropped if that is \
+              not connected.",
+    example: r#"
+        InfiniteSource(DATA \<020000000001 020000000002 0800>, LIMIT 1) -> f :: HostEtherFilter(2:0:0:0:0:1, DROP_OWN true);
+        InfiniteSource(DATA \<ffffffffffff 020000000002 0806>, LIMIT 1) -> f;
+        InfiniteSource(DATA \<020000000003 020000000002 0800>, LIMIT 1) -> f;
+        InfiniteSource(DATA \<ffffffffffff 020000000001 0806>, LIMIT 1) -> f;
+        f[0] -> Print(mine) -> Discard;
+        f[1] -> Print(other) -> Discard;
+        DriverManager(wait 0.1s, stop);
+    "#,
     build,
     ..Descriptor::BASE
 };

@@ -11,6 +11,15 @@ pub(super) static DESCRIPTOR: Descriptor = Descriptor {
     processing: "h/h",
     flow: "#/[^#]",
     drops: &[NOWHERE],
+    example: r#"
+        InfiniteSource(DATA \<01>, LIMIT 2) -> [0]h :: Hub;
+        InfiniteSource(DATA \<02>, LIMIT 1) -> [1]h;
+        Idle -> [2]h;
+        h[0] -> Print(zero) -> Discard;
+        h[1] -> Print(one) -> Discard;
+        h[2] -> Print(two) -> Discard;
+        DriverManager(wait 0.1s, stop);
+    "#,
     build,
     ..Descriptor::BASE
 };

@@ -1,7 +1,10 @@
 //! SetVLANAnno: sets the VLAN annotation.
 
 use super::vlan::{ID_HANDLER, PCP, PCP_HANDLER, TCI_HANDLER, Tag, VLAN_ID};
-use crate::element::{Annotations, Arg, Args, Batch, ConfigError, Cx, Descriptor, Element, HandlerError};
+use crate::element::{
+    Annotations, Arg, Args, Batch, ConfigError, Cx, Descriptor, Element, HandlerError, StateKind,
+};
+use crate::state::{Reader, Schema, StateError, Stateful, Writer};
 
 pub(super) static DESCRIPTOR: Descriptor = Descriptor {
     class: "SetVLANAnno",
@@ -9,6 +12,17 @@ pub(super) static DESCRIPTOR: Descriptor = Descriptor {
     args: &[Arg::optional("VLAN_TCI", "0-65535", "", "identifier and priority in one"), PCP, VLAN_ID],
     writes: Annotations::VLAN,
     handlers: &[TCI_HANDLER, ID_HANDLER, PCP_HANDLER],
+    state: StateKind::Small,
+    details: "The annotation is what VLANEncap and EtherVLANEncap put into the tag when they are told ANNO.",
+    example: r#"
+        InfiniteSource(DATA \<0a0a0a0a0a0a 0b0b0b0b0b0b 0800 01>, LIMIT 4, STOP true)
+            -> v :: SetVLANAnno(VLAN_ID 5, VLAN_PCP 1)
+            -> VLANEncap(ANNO)
+            -> Print
+            -> c :: Counter(COUNT_CALL 2 v.vlan_id 7)
+            -> Discard;
+        DriverManager(wait_stop, print "tci $(v.vlan_tci), id $(v.vlan_id), pcp $(v.vlan_pcp)");
+    "#,
     build,
     ..Descriptor::BASE
 };
@@ -33,6 +47,25 @@ impl Element for SetVlanAnno {
 
     fn write(&mut self, _cx: &mut Cx<'_>, handler: &str, value: &str) -> Result<(), HandlerError> {
         self.0.write(handler, value)
+    }
+
+    fn stateful(&mut self) -> Option<&mut dyn Stateful> {
+        Some(self)
+    }
+}
+
+impl Stateful for SetVlanAnno {
+    fn schema(&self) -> Schema {
+        Schema { name: "set-vlan-anno", version: 1 }
+    }
+
+    fn save(&self, w: &mut Writer) {
+        self.0.save(w);
+    }
+
+    fn restore(&mut self, r: &mut Reader<'_>) -> Result<(), StateError> {
+        self.0.restore(r)?;
+        Ok(())
     }
 }
 

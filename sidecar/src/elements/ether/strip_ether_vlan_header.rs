@@ -21,6 +21,15 @@ pub(super) static DESCRIPTOR: Descriptor = Descriptor {
     // Frames that leave by output 1 keep the VLAN annotation, so that it does not count as written.
     writes: Annotations::NONE,
     drops: &[NO_TAG, SHORT],
+    details: "The tag goes into the VLAN annotation; frames without one count as of the native VLAN. Frames that \
+              are too short are dropped.",
+    example: r#"
+        InfiniteSource(DATA \<0a0a0a0a0a0a 0b0b0b0b0b0b 8100 2005 0800 01>, LIMIT 1) -> s :: StripEtherVLANHeader(-1);
+        InfiniteSource(DATA \<0a0a0a0a0a0a 0b0b0b0b0b0b 0800 02>, LIMIT 1) -> s;
+        s -> Print(stripped) -> EtherVLANEncap(0x0800, 2:0:0:0:0:1, 2:0:0:0:0:2, ANNO) -> Print(again) -> Discard;
+        s[1] -> Print(untagged) -> Discard;
+        DriverManager(wait 0.1s, stop);
+    "#,
     build,
     ..Descriptor::BASE
 };

@@ -3,6 +3,7 @@
 use crate::config::Value;
 use crate::element::{Arg, Args, ConfigError, Handler, HandlerError, Packet};
 use crate::elements::basic::parse_handler;
+use crate::state::{Reader, StateError, Writer};
 
 /// Ethernet type of a customer VLAN tag.
 pub(super) const ETHERTYPE: u16 = 0x8100;
@@ -122,6 +123,23 @@ impl Tag {
             "native_vlan" => self.native = native(parse_handler(value)?).map_err(HandlerError::Refused)?,
             other => return Err(HandlerError::NoHandler(other.to_owned())),
         }
+        Ok(())
+    }
+
+    pub(super) fn save(&self, w: &mut Writer) {
+        w.put_u16(self.tci);
+        w.put_bool(self.from_annotation);
+        w.put_u16(self.native.unwrap_or(u16::MAX));
+    }
+
+    pub(super) fn restore(&mut self, r: &mut Reader<'_>) -> Result<(), StateError> {
+        self.tci = r.get_u16()?;
+        self.from_annotation = r.get_bool()?;
+        self.native = match r.get_u16()? {
+            u16::MAX => None,
+            vlan if vlan <= ID => Some(vlan),
+            other => return Err(StateError::Invalid { what: "native VLAN", value: other.into() }),
+        };
         Ok(())
     }
 

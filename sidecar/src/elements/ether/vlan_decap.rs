@@ -17,6 +17,13 @@ pub(super) static DESCRIPTOR: Descriptor = Descriptor {
     ],
     // The VLAN annotation stays as it is when ANNO is false, so that it does not count as written.
     writes: Annotations::MAC_HEADER,
+    details: "Frames without a tag pass unchanged.",
+    example: r#"
+        InfiniteSource(DATA \<0a0a0a0a0a0a 0b0b0b0b0b0b 8100 2005 0800 01>, LIMIT 1) -> d :: VLANDecap;
+        InfiniteSource(DATA \<0a0a0a0a0a0a 0b0b0b0b0b0b 0800 02>, LIMIT 1) -> d;
+        d -> Print(plain) -> VLANEncap(ANNO, NATIVE_VLAN -1) -> Print(again) -> Discard;
+        DriverManager(wait 0.1s, stop);
+    "#,
     build,
     ..Descriptor::BASE
 };

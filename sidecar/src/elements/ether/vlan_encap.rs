@@ -4,9 +4,10 @@ use super::vlan::{
     ETHERTYPE, ID_HANDLER, NATIVE, NATIVE_HANDLER, PCP, PCP_HANDLER, TCI_HANDLER, TCI_OR_ANNO, Tag, VLAN_ID,
 };
 use crate::element::{
-    Annotations, Arg, Args, ConfigError, Cx, Descriptor, Element, Handler, HandlerError, Packet,
+    Annotations, Arg, Args, ConfigError, Cx, Descriptor, Element, Handler, HandlerError, Packet, StateKind,
 };
 use crate::elements::basic::parse_handler;
+use crate::state::{Reader, Schema, StateError, Stateful, Writer};
 use crate::wire::ethernet::HEADER_LENGTH;
 
 const SHORT: &str = "packet too short";
@@ -31,6 +32,18 @@ pub(super) static DESCRIPTOR: Descriptor = Descriptor {
         NATIVE_HANDLER,
         Handler::both("ethertype", "Ethernet type of the tag"),
     ],
+    state: StateKind::Small,
+    details: "Packets must have an Ethernet header; shorter ones are dropped. Those of the native VLAN stay as \
+              they are.",
+    example: r#"
+        InfiniteSource(DATA \<0a0a0a0a0a0a 0b0b0b0b0b0b 0800 01>, LIMIT 4, STOP true)
+            -> Print(plain)
+            -> v :: VLANEncap(VLAN_ID 5, VLAN_PCP 1, NATIVE_VLAN 1)
+            -> Print(tagged)
+            -> c :: Counter(COUNT_CALL 2 v.vlan_id 1)
+            -> Discard;
+        DriverManager(wait_stop, print "tci $(v.vlan_tci), native $(v.native_vlan)");
+    "#,
     build,
     ..Descriptor::BASE
 };
@@ -79,6 +92,27 @@ impl Element for VlanEncap {
             "ethertype" => self.ethertype = parse_handler(value)?,
             other => self.tag.write_encapsulation(other, value)?,
         }
+        Ok(())
+    }
+
+    fn stateful(&mut self) -> Option<&mut dyn Stateful> {
+        Some(self)
+    }
+}
+
+impl Stateful for VlanEncap {
+    fn schema(&self) -> Schema {
+        Schema { name: "vlan-encap", version: 1 }
+    }
+
+    fn save(&self, w: &mut Writer) {
+        self.tag.save(w);
+        w.put_u16(self.ethertype);
+    }
+
+    fn restore(&mut self, r: &mut Reader<'_>) -> Result<(), StateError> {
+        self.tag.restore(r)?;
+        self.ethertype = r.get_u16()?;
         Ok(())
     }
 }

@@ -32,6 +32,17 @@ pub(super) static DESCRIPTOR: Descriptor = Descriptor {
         Handler::write("clear", "forgets all counts"),
     ],
     state: StateKind::Tables,
+    details: "The aggregate annotation is a number that AggregateIP or AggregateIPFlows sets. Once frozen, or \
+              with AGGREGATE_FREEZE aggregates, only packets of those already known count.",
+    example: r#"
+        InfiniteSource(DATA \<01 02>, LIMIT 12, STOP true) -> r :: RoundRobinSwitch;
+        r[0] -> UDPIPEncap(1.0.0.1, 1000, 2.0.0.2, 53) -> a :: AggregateIP(ip src) -> n :: AggregateCounter;
+        r[1] -> UDPIPEncap(2.0.0.2, 53, 1.0.0.1, 1000) -> a;
+        r[2] -> Counter(COUNT_CALL 2 n.freeze true) -> sw :: Switch -> UDPIPEncap(3.0.0.1, 2000, 2.0.0.2, 53) -> a;
+        sw[1] -> UDPIPEncap(4.0.0.1, 2000, 2.0.0.2, 53) -> a;
+        n -> Counter(COUNT_CALL 7 sw.switch 1) -> Discard;
+        DriverManager(wait_stop, print "$(n.nagg) aggregates, $(n.count) packets", print $(n.counts));
+    "#,
     build,
     ..Descriptor::BASE
 };

@@ -34,6 +34,17 @@ pub(super) static DESCRIPTOR: Descriptor = Descriptor {
         Handler::read("bit_length", "length of the field, in bits"),
         Handler::read("field", "the field"),
     ],
+    details: "Packets that do not have the field, such as later fragments for a field of the transport header, \
+              leave by output 1, or are dropped if it is not connected.",
+    example: r#"
+        InfiniteSource(DATA \<01 02>, LIMIT 6, STOP true) -> r :: RoundRobinSwitch;
+        r[0] -> UDPIPEncap(1.0.0.1, 1000, 2.0.0.2, 53) -> a :: AggregateIP(udp sport);
+        r[1] -> UDPIPEncap(2.0.0.2, 53, 1.0.0.1, 1000) -> a;
+        r[2] -> MarkIPHeader -> a;
+        a[0] -> IPPrint(port, AGGREGATE true) -> AggregateIP(ip src/8) -> IPPrint(net, AGGREGATE true) -> Discard;
+        a[1] -> Print(none) -> Discard;
+        DriverManager(wait_stop, print "bits $(a.bit_offset)+$(a.bit_length) of $(a.header)");
+    "#,
     build,
     ..Descriptor::BASE
 };

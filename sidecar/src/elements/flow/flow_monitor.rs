@@ -33,6 +33,16 @@ pub(super) static DESCRIPTOR: Descriptor = Descriptor {
         Handler::write("clear", "forgets all flows"),
     ],
     state: StateKind::Tables,
+    details: "Both directions of a flow are one entry, told apart by the first packet. All packets pass.",
+    example: r#"
+        RatedSource(DATA \<01 02>, RATE 10, LIMIT 8, STOP true) -> r :: RoundRobinSwitch;
+        r[0] -> UDPIPEncap(1.0.0.1, 1000, 2.0.0.2, 53) -> f :: FlowMonitor(CAPACITY 2);
+        r[1] -> UDPIPEncap(2.0.0.2, 53, 1.0.0.1, 1000) -> f;
+        r[2] -> UDPIPEncap(1.0.0.9, 2000, 2.0.0.2, 53) -> f;
+        r[3] -> UDPIPEncap(1.0.0.7, 3000, 2.0.0.2, 53) -> f;
+        f -> Discard;
+        DriverManager(wait_stop, print "$(f.count) flows, $(f.uncounted) packets not counted", print $(f.dump));
+    "#,
     build,
     ..Descriptor::BASE
 };

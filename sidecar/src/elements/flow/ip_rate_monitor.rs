@@ -53,6 +53,20 @@ pub(super) static DESCRIPTOR: Descriptor = Descriptor {
         Handler::write("reset", "forgets all rates"),
     ],
     state: StateKind::Small,
+    details: "Input 0 counts for the source address, input 1 for the destination address; each has its output. \
+              Rates are kept per first byte of the address at first. Where a rate reaches the threshold, the \
+              network is split by the next byte; what has become quiet is folded again, once a second. A period \
+              is 8 ms; memory is counted as Click counts it.",
+    example: r#"
+        RatedSource(DATA \<01 02>, RATE 125, LIMIT 240, STOP true) -> r :: RoundRobinSwitch;
+        r[0] -> UDPIPEncap(1.0.0.1, 1000, 2.0.0.2, 53) -> m :: IPRateMonitor(PACKETS, 1, 25);
+        r[1] -> UDPIPEncap(1.0.0.9, 2000, 2.0.0.2, 53) -> m;
+        r[2] -> UDPIPEncap(2.0.0.2, 53, 1.0.0.1, 1000) -> [1]m;
+        m[0] -> Discard;
+        m[1] -> Discard;
+        DriverManager(wait 0.8s, print $(m.look), write m.anno_level 1.0.0.0 2 60, wait_stop,
+                      print $(m.look), print "$(m.mem) bytes");
+    "#,
     build,
     ..Descriptor::BASE
 };
@@ -379,12 +393,13 @@ impl Element for IpRateMonitor {
 
 impl Stateful for IpRateMonitor {
     fn schema(&self) -> Schema {
-        Schema { name: "ip/rate-monitor", version: 1 }
+        Schema { name: "ip/rate-monitor", version: 2 }
     }
 
     fn save(&self, w: &mut Writer) {
         w.put_u64(self.reset_at);
         w.put_u64(self.folded_at);
+        w.put_u64(self.most_memory as u64);
         w.put_u32(self.entries.len() as u32);
         for ((address, level), entry) in &self.entries {
             w.put_u32(*address);
@@ -401,6 +416,7 @@ impl Stateful for IpRateMonitor {
     fn restore(&mut self, r: &mut Reader<'_>) -> Result<(), StateError> {
         self.reset_at = r.get_u64()?;
         self.folded_at = r.get_u64()?;
+        self.most_memory = usize::try_from(r.get_u64()?).unwrap_or(usize::MAX);
         self.entries.clear();
         self.tables = 0;
         for _ in 0..r.get_u32()? {

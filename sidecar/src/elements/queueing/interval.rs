@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 /// The shortest time between two runs of a timed element: less would let it take all the time.
-pub(super) const SHORTEST: Duration = Duration::from_micros(1);
+pub(crate) const SHORTEST: Duration = Duration::from_micros(1);
 
 /// A span below a second in the largest unit that needs no fraction, a longer one in seconds.
-pub(super) fn show_interval(span: Duration) -> String {
+pub(crate) fn show_interval(span: Duration) -> String {
     let (seconds, nanos) = (span.as_secs(), span.subsec_nanos());
     match (seconds, nanos) {
         (0, nanos) if nanos % 1_000_000 == 0 => format!("{}ms", nanos / 1_000_000),

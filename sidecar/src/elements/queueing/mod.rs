@@ -30,6 +30,7 @@ mod unqueue;
 
 pub(super) use bucket::TokenBucket;
 pub(super) use fixed_point::{show_fixed_point, to_fixed_point};
+pub(super) use interval::{SHORTEST, show_interval};
 
 pub(super) static GROUP: &[&Descriptor] = &[
     &delay_shaper::DESCRIPTOR,

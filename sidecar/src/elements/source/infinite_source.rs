@@ -1,10 +1,10 @@
 //! InfiniteSource: makes packets as fast as the graph takes them, pushed or pulled.
 
-use super::packet_data;
+use super::contents::{Contents, DATA_HANDLER, DATASIZE, LENGTH, LENGTH_HANDLER};
+use super::{AtEnd, left, parse_as};
 use crate::element::{
-    Arg, Args, Batch, ConfigError, Cx, Descriptor, Element, Handler, HandlerError, Packet, StateKind,
+    Arg, Args, Batch, ConfigError, Cx, Descriptor, Element, Handler, HandlerError, StateKind, Time,
 };
-use crate::elements::basic::parse_handler;
 use crate::state::{Reader, Schema, StateError, Stateful, Writer};
 
 pub(super) static DESCRIPTOR: Descriptor = Descriptor {
@@ -16,7 +16,8 @@ pub(super) static DESCRIPTOR: Descriptor = Descriptor {
         Arg::optional("LIMIT", "integer", "-1", "packets made in all; negative: no limit"),
         Arg::optional("BURST", "unsigned", "1", "packets made each time it runs"),
         Arg::optional("ACTIVE", "bool", "true", "whether it makes packets"),
-        Arg::keyword("LENGTH", "unsigned", "", "length of the packets: DATA is cut or repeated"),
+        LENGTH,
+        DATASIZE,
         Arg::keyword("TIMESTAMP", "bool", "true", "whether packets carry the time they were made"),
         Arg::keyword("STOP", "bool", "false", "whether the router stops at the limit"),
         Arg::keyword("END_CALL", "HANDLER [VALUE]", "", "write handler called at the limit"),
@@ -28,20 +29,30 @@ pub(super) static DESCRIPTOR: Descriptor = Descriptor {
         Handler::both("active", "whether it makes packets"),
         Handler::both("limit", "packets made in all"),
         Handler::both("burst", "packets made each time it runs"),
+        DATA_HANDLER,
+        LENGTH_HANDLER,
     ],
     state: StateKind::Small,
+    details: "Makes BURST packets each time it runs, as often as it can; it rests while a queue behind it is \
+              full. Pulled, it has a packet whenever it is asked. At the limit it calls END_CALL or stops the \
+              router, again whenever a handler lets it go on and it reaches the limit once more.",
+    example: r#"
+        s :: InfiniteSource(DATA \<01 02 03>, LIMIT 5, BURST 2, LENGTH 4, STOP true) -> Print -> Discard;
+        DriverManager(wait_stop, print "$(s.count) of $(s.limit)", write s.limit 7, wait_stop,
+                      print "$(s.count) of $(s.limit)", write s.reset, write s.limit 1, wait_stop,
+                      print "$(s.count) of $(s.limit)");
+    "#,
     build,
     ..Descriptor::BASE
 };
 
 struct InfiniteSource {
-    data: Vec<u8>,
+    contents: Contents,
     limit: i64,
     burst: u64,
     active: bool,
     timestamp: bool,
-    stop: bool,
-    end_call: Option<(String, String)>,
+    at_end: AtEnd,
     count: u64,
     ended: bool,
 }
@@ -49,44 +60,33 @@ struct InfiniteSource {
 fn build(args: &Args<'_>) -> Result<Box<dyn Element>, ConfigError> {
     let burst: u64 = args.or("BURST", 1)?;
     if burst == 0 {
-        return Err("BURST must be positive".into());
+        return Err("burst size must be >= 1".into());
     }
     Ok(Box::new(InfiniteSource {
-        data: packet_data(args, args.get("LENGTH")?)?,
+        contents: Contents::build(args)?,
         limit: args.or("LIMIT", -1)?,
         burst,
         active: args.or("ACTIVE", true)?,
         timestamp: args.or("TIMESTAMP", true)?,
-        stop: args.or("STOP", false)?,
-        end_call: args.text("END_CALL").map(super::split_call),
+        at_end: AtEnd::build(args)?,
         count: 0,
         ended: false,
     }))
 }
 
 impl InfiniteSource {
-    #[inline]
-    fn make(&self, cx: &Cx<'_>) -> Packet {
-        let mut packet = Packet::from_slice(&self.data);
-        if self.timestamp {
-            packet.anno_mut().timestamp = cx.now();
-        }
-        packet
+    /// The timestamp of packets made now.
+    fn made(&self, cx: &Cx<'_>) -> Option<Time> {
+        self.timestamp.then(|| cx.now())
     }
 
     fn left(&self) -> u64 {
-        u64::try_from(self.limit).map_or(u64::MAX, |limit| limit.saturating_sub(self.count))
+        left(self.limit, self.count)
     }
 
     fn end(&mut self, cx: &mut Cx<'_>) {
-        if std::mem::replace(&mut self.ended, true) {
-            return;
-        }
-        if let Some((handler, value)) = &self.end_call {
-            cx.write_later(handler, value);
-        }
-        if self.stop {
-            cx.stop();
+        if !std::mem::replace(&mut self.ended, true) {
+            self.at_end.happen(cx);
         }
     }
 }
@@ -115,11 +115,12 @@ impl Element for InfiniteSource {
             self.end(cx);
             return false;
         }
+        let made = self.made(cx);
         for _ in 0..count {
             if batch.is_full() {
                 cx.emit_all(0, batch);
             }
-            batch.push(self.make(cx));
+            batch.push(self.contents.packet(made));
         }
         self.count += count;
         cx.schedule();
@@ -131,8 +132,9 @@ impl Element for InfiniteSource {
             return;
         }
         let count = self.left().min(max as u64);
+        let made = self.made(cx);
         for _ in 0..count {
-            batch.push(self.make(cx));
+            batch.push(self.contents.packet(made));
         }
         self.count += count;
         if count == 0 {
@@ -146,17 +148,27 @@ impl Element for InfiniteSource {
             "active" => Ok(self.active.to_string()),
             "limit" => Ok(self.limit.to_string()),
             "burst" => Ok(self.burst.to_string()),
-            other => Err(HandlerError::NoHandler(other.to_owned())),
+            other => self.contents.read(other),
         }
     }
 
     fn write(&mut self, cx: &mut Cx<'_>, handler: &str, value: &str) -> Result<(), HandlerError> {
         match handler {
             "reset" => self.count = 0,
-            "active" => self.active = parse_handler(value)?,
-            "limit" => self.limit = parse_handler(value)?,
-            "burst" => self.burst = parse_handler::<u64>(value)?.max(1),
-            other => return Err(HandlerError::NoHandler(other.to_owned())),
+            "active" => self.active = parse_as(value, "active parameter must be boolean")?,
+            "limit" => self.limit = parse_as(value, "limit parameter must be integer")?,
+            "burst" => {
+                let refusal = "burstsize parameter must be integer >= 1";
+                let burst = parse_as(value, refusal)?;
+                if burst == 0 {
+                    return Err(HandlerError::Refused(refusal.to_owned()));
+                }
+                self.burst = burst;
+            }
+            other => self.contents.write(other, value)?,
+        }
+        if !self.active || self.left() == 0 {
+            return Ok(());
         }
         self.ended = false;
         if cx.output_is_pull(0) {
@@ -174,18 +186,25 @@ impl Element for InfiniteSource {
 
 impl Stateful for InfiniteSource {
     fn schema(&self) -> Schema {
-        Schema { name: "infinite-source", version: 1 }
+        Schema { name: "infinite-source", version: 2 }
     }
 
     fn save(&self, w: &mut Writer) {
         w.put_u64(self.count);
         w.put_bool(self.active);
+        w.put_u64(self.limit as u64);
+        w.put_u64(self.burst);
+        w.put_bool(self.ended);
+        self.contents.save(w);
     }
 
     fn restore(&mut self, r: &mut Reader<'_>) -> Result<(), StateError> {
         self.count = r.get_u64()?;
         self.active = r.get_bool()?;
-        Ok(())
+        self.limit = r.get_u64()? as i64;
+        self.burst = r.get_u64()?.max(1);
+        self.ended = r.get_bool()?;
+        self.contents.restore(r)
     }
 }
 
@@ -219,7 +238,42 @@ mod tests {
     }
 
     #[test]
+    fn handlers_let_it_go_on_and_change_its_packets() {
+        let text = r"s :: InfiniteSource(DATA \<01 02>, LIMIT 1, END_CALL c.reset) -> c :: Counter -> out :: TestOut;";
+        let mut bench = Bench::new(text);
+        bench.settle(3);
+        assert_eq!((bench.take("out").len(), bench.read("c", "count")), (1, "0".into()));
+        bench.router.write_handler("s", "active", "true").unwrap();
+        bench.router.write_handler("s", "data", "abc").unwrap();
+        bench.router.write_handler("s", "length", "4").unwrap();
+        bench.settle(3);
+        assert_eq!(bench.take("out").len(), 0);
+        bench.router.write_handler("s", "limit", "2").unwrap();
+        bench.settle(3);
+        assert_eq!(bench.take("out"), [b"abca"]);
+        assert_eq!((bench.read("s", "data"), bench.read("s", "length")), ("abc".into(), "4".into()));
+        let refused = bench.router.write_handler("s", "burst", "0").unwrap_err();
+        assert_eq!(refused.to_string(), "burstsize parameter must be integer >= 1");
+    }
+
+    #[test]
+    fn what_handlers_changed_moves() {
+        let text = "s :: InfiniteSource(a, 1) -> out :: TestOut;";
+        let (mut from, mut to) = (Bench::new(text), Bench::new(text));
+        for (handler, value) in [("limit", "3"), ("burst", "2"), ("data", "xy"), ("length", "3")] {
+            from.router.write_handler("s", handler, value).unwrap();
+        }
+        from.move_to(&mut to);
+        to.settle(3);
+        assert_eq!(to.take("out"), [b"xyx", b"xyx", b"xyx"]);
+    }
+
+    #[test]
     fn wrong_arguments_are_refused() {
+        let error = Bench::error("s :: InfiniteSource(STOP true, END_CALL s.reset) -> Discard;");
+        assert!(error.contains("END_CALL and STOP are mutually exclusive"), "{error}");
+        let error = Bench::error("s :: InfiniteSource(BURST 0) -> Discard;");
+        assert!(error.contains("burst size must be >= 1"), "{error}");
         let error = Bench::error("s :: InfiniteSource(LIMIT many, BURST 2) -> Discard;");
         assert!(error.contains("LIMIT: expected integer, got 'many'"), "{error}");
         let error = Bench::error("s :: InfiniteSource(a, 1, 1, 1, 1) -> Discard;");

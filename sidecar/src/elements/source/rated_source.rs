@@ -1,10 +1,11 @@
 //! RatedSource: makes packets at a rate, pushed or pulled.
 
-use super::packet_data;
+use super::contents::{Contents, DATA_HANDLER, DATASIZE, LENGTH, LENGTH_HANDLER};
+use super::{AtEnd, left, parse_as};
+use crate::config::Bandwidth;
 use crate::element::{
-    Arg, Args, Batch, ConfigError, Cx, Descriptor, Element, Handler, HandlerError, Packet, StateKind,
+    Arg, Args, Batch, ConfigError, Cx, Descriptor, Element, Handler, HandlerError, StateKind,
 };
-use crate::elements::basic::parse_handler;
 use crate::elements::queueing::TokenBucket;
 use crate::state::{Reader, Schema, StateError, Stateful, Writer};
 
@@ -17,7 +18,9 @@ pub(super) static DESCRIPTOR: Descriptor = Descriptor {
         Arg::optional("RATE", "unsigned", "10", "packets a second"),
         Arg::optional("LIMIT", "integer", "-1", "packets made in all; negative: no limit"),
         Arg::optional("ACTIVE", "bool", "true", "whether it makes packets"),
-        Arg::keyword("LENGTH", "unsigned", "", "length of the packets: DATA is cut or repeated"),
+        Arg::keyword("BANDWIDTH", "bandwidth", "", "bytes a second; taken instead of RATE"),
+        LENGTH,
+        DATASIZE,
         Arg::keyword("STOP", "bool", "false", "whether the router stops at the limit"),
         Arg::keyword("END_CALL", "HANDLER [VALUE]", "", "write handler called at the limit"),
     ],
@@ -28,37 +31,54 @@ pub(super) static DESCRIPTOR: Descriptor = Descriptor {
         Handler::both("active", "whether it makes packets"),
         Handler::both("rate", "packets a second"),
         Handler::both("limit", "packets made in all"),
+        DATA_HANDLER,
+        LENGTH_HANDLER,
     ],
     state: StateKind::Small,
+    details: "Packets are spread evenly. What could not be sent in time is made up for, up to the packets of \
+              some milliseconds.",
+    example: r#"
+        s :: RatedSource(DATA \<01 02>, RATE 10, LIMIT 8, STOP true) -> Print(TIMESTAMP true) -> Discard;
+        DriverManager(wait 0.35s, print "$(s.count) at $(s.rate) a second", write s.rate 50,
+                      wait_stop, print "$(s.count) at $(s.rate) a second", write s.reset, wait_stop);
+    "#,
     build,
     ..Descriptor::BASE
 };
 
 struct RatedSource {
-    data: Vec<u8>,
+    contents: Contents,
     bucket: TokenBucket,
     limit: i64,
     active: bool,
-    stop: bool,
-    end_call: Option<(String, String)>,
+    at_end: AtEnd,
     count: u64,
     ended: bool,
 }
 
-/// Packets that may be made up for at once: those of 5 ms.
+/// Packets that may be made up for at once: those of 10 ms.
 fn catch_up(rate: u64) -> u64 {
-    (rate / 200).max(2)
+    (rate / 100).max(2)
+}
+
+/// RATE, or as many packets as BANDWIDTH allows.
+fn rate(args: &Args<'_>, length: usize) -> Result<u64, ConfigError> {
+    let rate = args.or("RATE", 10)?;
+    match args.or("BANDWIDTH", Bandwidth(0))? {
+        Bandwidth(0) => Ok(rate),
+        Bandwidth(bytes) => Ok(bytes / length.max(1) as u64),
+    }
 }
 
 fn build(args: &Args<'_>) -> Result<Box<dyn Element>, ConfigError> {
-    let rate = args.or("RATE", 10)?;
+    let contents = Contents::build(args)?;
+    let rate = rate(args, contents.len())?;
     Ok(Box::new(RatedSource {
-        data: packet_data(args, args.get("LENGTH")?)?,
+        contents,
         bucket: TokenBucket::new(rate, catch_up(rate), 1),
         limit: args.or("LIMIT", -1)?,
         active: args.or("ACTIVE", true)?,
-        stop: args.or("STOP", false)?,
-        end_call: args.text("END_CALL").map(super::split_call),
+        at_end: AtEnd::build(args)?,
         count: 0,
         ended: false,
     }))
@@ -71,16 +91,14 @@ impl RatedSource {
             return;
         }
         self.bucket.refill(cx.now());
-        let left = u64::try_from(self.limit).map_or(u64::MAX, |limit| limit.saturating_sub(self.count));
+        let left = left(self.limit, self.count);
         if left == 0 {
             self.end(cx);
             return;
         }
         let count = self.bucket.available().min(left).min(max as u64);
         for _ in 0..count {
-            let mut packet = Packet::from_slice(&self.data);
-            packet.anno_mut().timestamp = cx.now();
-            batch.push(packet);
+            batch.push(self.contents.packet(Some(cx.now())));
         }
         self.bucket.take(count);
         self.count += count;
@@ -90,14 +108,8 @@ impl RatedSource {
     }
 
     fn end(&mut self, cx: &mut Cx<'_>) {
-        if std::mem::replace(&mut self.ended, true) {
-            return;
-        }
-        if let Some((handler, value)) = &self.end_call {
-            cx.write_later(handler, value);
-        }
-        if self.stop {
-            cx.stop();
+        if !std::mem::replace(&mut self.ended, true) {
+            self.at_end.happen(cx);
         }
     }
 }
@@ -125,20 +137,23 @@ impl Element for RatedSource {
             "active" => Ok(self.active.to_string()),
             "rate" => Ok(self.bucket.rate().to_string()),
             "limit" => Ok(self.limit.to_string()),
-            other => Err(HandlerError::NoHandler(other.to_owned())),
+            other => self.contents.read(other),
         }
     }
 
     fn write(&mut self, cx: &mut Cx<'_>, handler: &str, value: &str) -> Result<(), HandlerError> {
         match handler {
             "reset" => self.count = 0,
-            "active" => self.active = parse_handler(value)?,
-            "limit" => self.limit = parse_handler(value)?,
+            "active" => self.active = parse_as(value, "syntax error")?,
+            "limit" => self.limit = parse_as(value, "syntax error")?,
             "rate" => {
-                let rate = parse_handler(value)?;
+                let rate = parse_as(value, "syntax error")?;
                 self.bucket.set_rate(rate, catch_up(rate));
             }
-            other => return Err(HandlerError::NoHandler(other.to_owned())),
+            other => self.contents.write(other, value)?,
+        }
+        if !self.active || left(self.limit, self.count) == 0 {
+            return Ok(());
         }
         self.ended = false;
         cx.set_timer(cx.now());
@@ -152,19 +167,28 @@ impl Element for RatedSource {
 
 impl Stateful for RatedSource {
     fn schema(&self) -> Schema {
-        Schema { name: "rated-source", version: 1 }
+        Schema { name: "rated-source", version: 2 }
     }
 
     fn save(&self, w: &mut Writer) {
         w.put_u64(self.count);
         w.put_bool(self.active);
+        w.put_u64(self.limit as u64);
+        w.put_bool(self.ended);
+        w.put_u64(self.bucket.rate());
         self.bucket.save(w);
+        self.contents.save(w);
     }
 
     fn restore(&mut self, r: &mut Reader<'_>) -> Result<(), StateError> {
         self.count = r.get_u64()?;
         self.active = r.get_bool()?;
-        self.bucket.restore(r)
+        self.limit = r.get_u64()? as i64;
+        self.ended = r.get_bool()?;
+        let rate = r.get_u64()?;
+        self.bucket.set_rate(rate, catch_up(rate));
+        self.bucket.restore(r)?;
+        self.contents.restore(r)
     }
 }
 
@@ -189,6 +213,33 @@ mod tests {
         bench.advance(Duration::from_secs(2));
         assert_eq!(bench.take("out").len(), 5);
         assert!(bench.pass().stop);
+    }
+
+    #[test]
+    fn a_bandwidth_says_the_rate_and_both_move() {
+        let text = "s :: RatedSource(DATA abcd, LENGTH 10, BANDWIDTH 1000Bps, LIMIT 5) -> out :: TestOut;";
+        let (mut from, mut to) = (Bench::new(text), Bench::new(text));
+        assert_eq!(from.read("s", "rate"), "100");
+        from.router.write_handler("s", "rate", "10").unwrap();
+        from.router.write_handler("s", "limit", "-1").unwrap();
+        from.advance(Duration::from_millis(250));
+        assert_eq!(from.take("out").len(), 3);
+        from.move_to(&mut to);
+        to.now = from.now;
+        to.advance(Duration::from_millis(1000));
+        assert_eq!(
+            (to.take("out").len(), to.read("s", "rate"), to.read("s", "count")),
+            (10, "10".into(), "13".into())
+        );
+    }
+
+    #[test]
+    fn wrong_arguments_are_refused() {
+        let error = Bench::error("RatedSource(RATE fast) -> Discard;");
+        assert!(error.contains("RATE: expected unsigned integer, got 'fast'"), "{error}");
+        let mut bench = Bench::new("s :: RatedSource -> out :: TestOut;");
+        let refused = bench.router.write_handler("s", "rate", "x").unwrap_err();
+        assert_eq!(refused.to_string(), "syntax error");
     }
 
     #[test]

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use super::packet_data;
+use super::contents::{Contents, DATA_HANDLER};
+use super::{AtEnd, left, parse_as};
 use crate::element::{
-    Arg, Args, Batch, ConfigError, Cx, Descriptor, Element, Handler, HandlerError, Packet, StateKind,
+    Arg, Args, Batch, ConfigError, Cx, Descriptor, Element, Handler, HandlerError, StateKind,
 };
-use crate::elements::basic::parse_handler;
+use crate::elements::queueing::{SHORTEST, show_interval};
 use crate::state::{Reader, Schema, StateError, Stateful, Writer};
 
 pub(super) static DESCRIPTOR: Descriptor = Descriptor {
@@ -20,38 +21,46 @@ pub(super) static DESCRIPTOR: Descriptor = Descriptor {
         Arg::keyword("LIMIT", "integer", "-1", "packets made in all; negative: no limit"),
         Arg::keyword("ACTIVE", "bool", "true", "whether it makes packets"),
         Arg::keyword("STOP", "bool", "false", "whether the router stops at the limit"),
+        Arg::keyword("HEADROOM", "unsigned", "28", "no effect: packets always have room in front"),
     ],
     writes: anf_click::Annotations::TIMESTAMP,
     handlers: &[
         Handler::read("count", "packets made"),
         Handler::write("reset", "sets count to 0"),
         Handler::both("active", "whether it makes packets"),
-        Handler::both("interval", "time between packets"),
+        Handler::both("interval", "time between packets; the one that is running stays as it is"),
+        Handler::both("limit", "packets made in all"),
+        DATA_HANDLER,
     ],
     state: StateKind::Small,
+    details: "The first packet comes one interval after the start.",
+    example: r#"
+        s :: TimedSource(0.5, DATA tick, LIMIT 5, STOP true)
+            -> Print(CONTENTS ASCII, TIMESTAMP true) -> Discard;
+        DriverManager(wait 1.2s, print "$(s.count) every $(s.interval) seconds", write s.interval 0.1,
+                      wait_stop, print $(s.count));
+    "#,
     build,
     ..Descriptor::BASE
 };
 
 struct TimedSource {
-    data: Vec<u8>,
+    contents: Contents,
     interval: Duration,
     limit: i64,
     active: bool,
-    stop: bool,
+    at_end: AtEnd,
     count: u64,
 }
 
-/// Shorter intervals would let one element take all the time.
-const SHORTEST: Duration = Duration::from_nanos(1000);
-
 fn build(args: &Args<'_>) -> Result<Box<dyn Element>, ConfigError> {
+    args.or("HEADROOM", 28_u32)?;
     Ok(Box::new(TimedSource {
-        data: packet_data(args, None)?,
+        contents: Contents::build(args)?,
         interval: args.or("INTERVAL", Duration::from_millis(500))?.max(SHORTEST),
         limit: args.or("LIMIT", -1)?,
         active: args.or("ACTIVE", true)?,
-        stop: args.or("STOP", false)?,
+        at_end: AtEnd::build(args)?,
         count: 0,
     }))
 }
@@ -59,7 +68,7 @@ fn build(args: &Args<'_>) -> Result<Box<dyn Element>, ConfigError> {
 impl Element for TimedSource {
     fn start(&mut self, cx: &mut Cx<'_>) {
         if self.active {
-            cx.set_timer(cx.now());
+            cx.set_timer(cx.now() + self.interval);
         }
     }
 
@@ -67,15 +76,11 @@ impl Element for TimedSource {
         if !self.active {
             return;
         }
-        if u64::try_from(self.limit).is_ok_and(|limit| self.count >= limit) {
-            if self.stop {
-                cx.stop();
-            }
+        if left(self.limit, self.count) == 0 {
+            self.at_end.happen(cx);
             return;
         }
-        let mut packet = Packet::from_slice(&self.data);
-        packet.anno_mut().timestamp = cx.now();
-        batch.push(packet);
+        batch.push(self.contents.packet(Some(cx.now())));
         self.count += 1;
         cx.set_timer(cx.now() + self.interval);
     }
@@ -84,19 +89,33 @@ impl Element for TimedSource {
         match handler {
             "count" => Ok(self.count.to_string()),
             "active" => Ok(self.active.to_string()),
-            "interval" => Ok(self.interval.as_secs_f64().to_string()),
-            other => Err(HandlerError::NoHandler(other.to_owned())),
+            "interval" => Ok(show_interval(self.interval)),
+            "limit" => Ok(self.limit.to_string()),
+            other => self.contents.read(other),
         }
     }
 
     fn write(&mut self, cx: &mut Cx<'_>, handler: &str, value: &str) -> Result<(), HandlerError> {
         match handler {
             "reset" => self.count = 0,
-            "active" => self.active = parse_handler(value)?,
-            "interval" => self.interval = parse_handler::<Duration>(value)?.max(SHORTEST),
-            other => return Err(HandlerError::NoHandler(other.to_owned())),
+            "active" => self.active = parse_as(value, "bad active")?,
+            "interval" => {
+                let interval: Duration = parse_as(value, "bad interval")?;
+                if interval.is_zero() {
+                    return Err(HandlerError::Refused("bad interval".to_owned()));
+                }
+                self.interval = interval.max(SHORTEST);
+                return Ok(());
+            }
+            "limit" => {
+                self.limit = parse_as(value, "expected integer")?;
+                return Ok(());
+            }
+            other => return self.contents.write(other, value),
         }
-        cx.set_timer(cx.now());
+        if self.active && cx.timer().is_none() {
+            cx.set_timer(cx.now());
+        }
         Ok(())
     }
 
@@ -107,18 +126,23 @@ impl Element for TimedSource {
 
 impl Stateful for TimedSource {
     fn schema(&self) -> Schema {
-        Schema { name: "timed-source", version: 1 }
+        Schema { name: "timed-source", version: 2 }
     }
 
     fn save(&self, w: &mut Writer) {
         w.put_u64(self.count);
         w.put_bool(self.active);
+        w.put_u64(self.limit as u64);
+        w.put_u64(u64::try_from(self.interval.as_nanos()).unwrap_or(u64::MAX));
+        self.contents.save(w);
     }
 
     fn restore(&mut self, r: &mut Reader<'_>) -> Result<(), StateError> {
         self.count = r.get_u64()?;
         self.active = r.get_bool()?;
-        Ok(())
+        self.limit = r.get_u64()? as i64;
+        self.interval = Duration::from_nanos(r.get_u64()?).max(SHORTEST);
+        self.contents.restore(r)
     }
 }
 
@@ -132,6 +156,28 @@ mod tests {
     fn a_packet_comes_every_interval() {
         let mut bench = Bench::new("s :: TimedSource(0.1, \"tick\") -> out :: TestOut;");
         bench.advance(Duration::from_millis(950));
-        assert_eq!(bench.take("out"), vec![b"tick".to_vec(); 10]);
+        assert_eq!(bench.take("out"), vec![b"tick".to_vec(); 9]);
+    }
+
+    #[test]
+    fn handlers_change_it_and_what_they_changed_moves() {
+        let text = "s :: TimedSource(0.1, DATA tick, LIMIT 1) -> out :: TestOut;";
+        let (mut from, mut to) = (Bench::new(text), Bench::new(text));
+        assert_eq!(from.read("s", "interval"), "100ms");
+        from.advance(Duration::from_millis(250));
+        assert_eq!(from.take("out").len(), 1);
+        for (handler, value) in [("interval", "2"), ("limit", "2"), ("data", "tock"), ("active", "true")] {
+            from.router.write_handler("s", handler, value).unwrap();
+        }
+        from.move_to(&mut to);
+        to.now = from.now;
+        to.advance(Duration::from_secs(1));
+        assert_eq!((to.take("out"), to.read("s", "interval")), (vec![b"tock".to_vec()], "2.000000s".into()));
+        let refused = to.router.write_handler("s", "interval", "0").unwrap_err();
+        assert_eq!(refused.to_string(), "bad interval");
+        assert!(
+            Bench::error("TimedSource(often) -> Discard;")
+                .contains("INTERVAL: expected time in seconds, got 'often'")
+        );
     }
 }
