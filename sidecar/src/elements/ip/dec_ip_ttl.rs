@@ -29,9 +29,9 @@ pub(super) static DESCRIPTOR: Descriptor = Descriptor {
     details: "A packet whose time to live is 1 or less is dead: it leaves by output 1 as it came, usually to an \
               ICMPError(ADDR, timeexceeded), or is dropped. The checksum is updated (RFC 1624).",
     example: r#"
-        InfiniteSource(LIMIT 1) -> IPEncap(udp, 10.0.0.1, 10.0.1.1, TTL 3) -> d :: DecIPTTL(MULTICAST false);
-        InfiniteSource(LIMIT 1) -> IPEncap(udp, 10.0.0.1, 224.0.0.5, TTL 1) -> d;
-        RatedSource(RATE 10, LIMIT 4) -> IPEncap(udp, 10.0.0.2, 10.0.1.1, TTL 1) -> d;
+        InfiniteSource(LIMIT 1) -> IPEncap(gre, 10.0.0.1, 10.0.1.1, TTL 3) -> d :: DecIPTTL(MULTICAST false);
+        InfiniteSource(LIMIT 1) -> IPEncap(gre, 10.0.0.1, 224.0.0.5, TTL 1) -> d;
+        RatedSource(RATE 10, LIMIT 4) -> IPEncap(gre, 10.0.0.2, 10.0.1.1, TTL 1) -> d;
         d[0] -> IPPrint(alive, TTL true, TIMESTAMP false) -> Discard;
         d[1] -> IPPrint(dead, TTL true, TIMESTAMP false) -> Discard;
         DriverManager(wait 0.25s, write d.active false, wait 1s, print $(d.drops));

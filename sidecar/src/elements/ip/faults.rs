@@ -40,7 +40,14 @@ impl Faults {
     #[cold]
     pub(super) fn note(&mut self, cx: &mut Cx<'_>, reason: &'static str, packet: Packet) {
         if self.verbose || self.total() == 0 {
-            cx.message(format_args!("{}: {} header check failed: {reason}", cx.name(), self.what));
+            let (name, what) = (cx.name(), self.what);
+            // Click begins these messages in three ways.
+            let who = match what {
+                "IP" => format!("{name}: "),
+                "UDP" => String::new(),
+                _ => format!("{name} :: Check{what}Header: "),
+            };
+            cx.message(format_args!("{who}{what} header check failed: {reason}"));
         }
         let places = self.reasons.iter().zip(&mut self.counts);
         places.filter(|(known, _)| **known == reason).for_each(|(_, count)| *count += 1);

@@ -39,7 +39,7 @@ pub(super) static IP_ENCAP: Descriptor = Descriptor {
               with a DST of DST_ANNO, the destination is that of the annotation.",
     example: r#"
         RatedSource(DATA hello, RATE 10, LIMIT 4)
-            -> e :: IPEncap(udp, 10.0.0.1, 10.0.0.2, TTL 7, DSCP 46, ECT true, DF true)
+            -> e :: IPEncap(gre, 10.0.0.1, 10.0.0.2, TTL 7, DSCP 46, ECT true, DF true)
             -> IPEncap(ipip, 192.168.0.1, 192.168.0.2)
             -> CheckIPHeader
             -> IPPrint(outer, TTL true, TOS true, ID true, TIMESTAMP false)

@@ -34,13 +34,13 @@ pub(super) static DESCRIPTOR: Descriptor = Descriptor {
               leaves by output 1, usually to an ICMPError(ADDR, unreachable, needfrag), or is dropped. With a HONOR_DF of \
               false such a packet is cut too, and gets a random identification.",
     example: r#"
-        InfiniteSource(LENGTH 150, LIMIT 2) -> IPEncap(udp, 10.0.0.1, 10.0.0.2)
+        InfiniteSource(LENGTH 150, LIMIT 2) -> IPEncap(gre, 10.0.0.1, 10.0.0.2)
             -> f :: IPFragmenter(100)
             -> IPPrint(LENGTH true, TIMESTAMP false)
             -> IPReassembler
             -> IPPrint(whole, LENGTH true, TIMESTAMP false)
             -> Discard;
-        InfiniteSource(LENGTH 150, LIMIT 1) -> IPEncap(udp, 10.0.0.3, 10.0.0.2, DF true) -> f;
+        InfiniteSource(LENGTH 150, LIMIT 1) -> IPEncap(gre, 10.0.0.3, 10.0.0.2, DF true) -> f;
         f[1] -> ICMPError(10.0.0.254, unreachable, needfrag, PMTU 100)
             -> IPPrint(error, TIMESTAMP false)
             -> Discard;

@@ -2,10 +2,12 @@
 //!
 //! One table behind all of Click's class names. Routes changed by handlers are state: they move with the element.
 
+use std::fmt;
 use std::net::Ipv4Addr;
 
 use hashbrown::HashMap;
 
+use super::route_order::{Prefix, Reuse, RouteOrder};
 use super::route_trie::RouteTrie;
 use crate::config::{IpPrefix, Value, split_words};
 use crate::element::{
@@ -15,35 +17,124 @@ use crate::engine::NO_PORT;
 use crate::state::{Reader, Schema, StateError, Stateful, Writer};
 
 const NO_ROUTE: &str = "no route";
+/// Packets without a route that a message tells of.
+const MOST_TOLD: u8 = 5;
 
 const BASE: Descriptor = Descriptor {
     summary: "IP lookup, longest prefix first",
     ports: "1/-",
     processing: "h/h",
-    args: &[Arg::rest("ROUTE", "ADDR/MASK [GW] OUT", "routes; of equal prefixes the last counts")],
+    args: &[Arg::rest("ROUTE", "ADDR/MASK [GW] OUT", "routes; of equal prefixes the first counts")],
     reads: Annotations::DST_IP,
     writes: Annotations(0),
     drops: &[NO_ROUTE],
     handlers: &[
-        Handler::read("table", "all routes"),
-        Handler::read("lookup", "ADDR: output and gateway for it"),
+        Handler::read("table", "all routes: prefix, gateway or -, output"),
+        Handler::read("lookup", "ADDR: output and gateway for it; -1 if there is no route"),
         Handler::write("add", "ADDR/MASK [GW] OUT; fails if the prefix has a route"),
         Handler::write("set", "ADDR/MASK [GW] OUT; replaces a route of the prefix"),
-        Handler::write("remove", "ADDR/MASK [GW] [OUT]"),
+        Handler::write("remove", "ADDR/MASK [[GW] OUT]"),
         Handler::write("ctrl", "lines of add, set and remove, all or none"),
         Handler::write("flush", "removes all routes"),
     ],
     state: StateKind::Small,
-    build,
+    details: "Packets go by their destination annotation to the output of the longest prefix that holds it; a gateway \
+              replaces the annotation. A packet without a route is dropped, and a message tells of the first five. One \
+              table, compact and fast, stands behind all class names of Click; they differ in the order of `table`. \
+              Routes changed by handlers move with the element.",
+    build: |args| build(args, Reuse::Last, "IPRouteTable"),
     ..Descriptor::BASE
 };
 
-pub(super) static RADIX: Descriptor = Descriptor { class: "RadixIPLookup", ..BASE };
-pub(super) static STATIC: Descriptor = Descriptor { class: "StaticIPLookup", ..BASE };
-pub(super) static LINEAR: Descriptor = Descriptor { class: "LinearIPLookup", ..BASE };
-pub(super) static DIRECT: Descriptor = Descriptor { class: "DirectIPLookup", ..BASE };
-pub(super) static RANGE: Descriptor = Descriptor { class: "RangeIPLookup", ..BASE };
-pub(super) static SORTED: Descriptor = Descriptor { class: "SortedIPLookup", ..BASE };
+/// Click's simple tables.
+const SIMPLE: Descriptor = Descriptor { build: |args| build(args, Reuse::First, "LinearIPLookup"), ..BASE };
+
+pub(super) static RADIX: Descriptor = Descriptor {
+    class: "RadixIPLookup",
+    example: r#"
+        rt :: RadixIPLookup(10.0.0.0/24 0, 10.0.1.0/24 1, 0.0.0.0/0 10.0.1.254 1);
+        rt[0] -> IPPrint("out 0", TIMESTAMP false) -> Discard;
+        rt[1] -> IPPrint("out 1", TIMESTAMP false) -> Discard;
+        RatedSource(RATE 1, LIMIT 4) -> UDPIPEncap(10.0.1.9, 5000, 10.0.0.7, 53) -> rt;
+        RatedSource(RATE 1, LIMIT 4) -> UDPIPEncap(10.0.0.7, 5000, 8.8.8.8, 53) -> rt;
+        DriverManager(wait 1.5s, print $(rt.lookup 8.8.8.8), write rt.remove 0.0.0.0/0,
+            write rt.add 8.0.0.0/8 10.0.0.254 0, wait 1s, write rt.set 10.0.0.0/24 1,
+            write rt.remove 8.0.0.0/8 10.0.0.254 0, wait 1.5s, print $(rt.table), print $(rt.lookup 8.8.8.8));
+    "#,
+    ..BASE
+};
+
+pub(super) static STATIC: Descriptor = Descriptor {
+    class: "StaticIPLookup",
+    example: r#"
+        rt :: StaticIPLookup(10.0.0.1/32 0, 10.0.0.0/24 1, 0.0.0.0/0 10.0.0.254 1);
+        rt[0] -> IPPrint("to me", TIMESTAMP false) -> Discard;
+        rt[1] -> IPPrint("to the network", TIMESTAMP false)
+            -> arp :: ARPQuerier(10.0.0.1, 2:0:0:0:0:1)
+            -> MarkIPHeader(14)
+            -> ARPPrint(TIMESTAMP false)
+            -> Discard;
+        Idle -> [1] arp;
+        InfiniteSource(LIMIT 2) -> UDPIPEncap(10.0.0.7, 5000, 10.0.0.1, 53) -> rt;
+        InfiniteSource(LIMIT 1) -> UDPIPEncap(10.0.0.1, 5000, 10.0.0.9, 53) -> rt;
+        InfiniteSource(LIMIT 1) -> UDPIPEncap(10.0.0.1, 5000, 8.8.8.8, 53) -> rt;
+        DriverManager(wait 1s, print $(rt.table));
+    "#,
+    ..SIMPLE
+};
+
+pub(super) static LINEAR: Descriptor = Descriptor {
+    class: "LinearIPLookup",
+    example: r#"
+        rt :: LinearIPLookup(10.0.0.0/8 0, 10.1.0.0/16 1);
+        rt[0] -> IPPrint("out 0", TIMESTAMP false) -> Discard;
+        rt[1] -> IPPrint("out 1", TIMESTAMP false) -> Discard;
+        RatedSource(RATE 1, LIMIT 3) -> UDPIPEncap(10.1.0.9, 5000, 10.2.0.7, 53) -> rt;
+        RatedSource(RATE 1, LIMIT 3) -> UDPIPEncap(10.2.0.7, 5000, 10.1.0.9, 53) -> rt;
+        DriverManager(wait 0.5s, write rt.remove 10.0.0.0/8, wait 1s,
+            write rt.add 10.2.0.0/16 1, wait 1s, print $(rt.table));
+    "#,
+    ..SIMPLE
+};
+
+pub(super) static DIRECT: Descriptor = Descriptor {
+    class: "DirectIPLookup",
+    example: r#"
+        rt :: DirectIPLookup(10.0.0.0/24 0, 10.0.0.128/25 1);
+        rt[0] -> IPPrint("out 0", TIMESTAMP false) -> Discard;
+        rt[1] -> IPPrint("out 1", TIMESTAMP false) -> Discard;
+        RatedSource(RATE 1, LIMIT 3) -> UDPIPEncap(10.0.0.9, 5000, 10.0.0.129, 53) -> rt;
+        DriverManager(wait 0.5s, write rt.ctrl "remove 10.0.0.128/25
+add 10.0.0.129/32 10.0.0.1 0",
+            print $(rt.table), wait 1s, write rt.flush, wait 1s, print $(rt.drop_reasons));
+    "#,
+    ..BASE
+};
+
+pub(super) static RANGE: Descriptor = Descriptor {
+    class: "RangeIPLookup",
+    example: r#"
+        rt :: RangeIPLookup(10.0.0.0/24 0, 10.0.1.0/24 1);
+        rt[0] -> IPPrint("out 0", TIMESTAMP false) -> Discard;
+        rt[1] -> IPPrint("out 1", TIMESTAMP false) -> Discard;
+        RatedSource(RATE 1, LIMIT 3) -> UDPIPEncap(10.0.0.9, 5000, 10.0.1.7, 53) -> rt;
+        DriverManager(wait 0.5s, write rt.set 10.0.1.0/24 10.0.0.1 0, wait 2s,
+            print $(rt.lookup 10.0.1.7), print $(rt.lookup 10.0.2.7));
+    "#,
+    ..BASE
+};
+
+pub(super) static SORTED: Descriptor = Descriptor {
+    class: "SortedIPLookup",
+    example: r#"
+        rt :: SortedIPLookup(0.0.0.0/0 0, 10.0.1.0/24 1);
+        rt[0] -> IPPrint("out 0", TIMESTAMP false) -> Discard;
+        rt[1] -> IPPrint("out 1", TIMESTAMP false) -> Discard;
+        RatedSource(RATE 1, LIMIT 3) -> UDPIPEncap(10.0.0.9, 5000, 10.0.1.7, 53) -> rt;
+        DriverManager(wait 1.5s, write rt.remove 10.0.1.0/24, wait 1s, print $(rt.table));
+    "#,
+    ..SIMPLE
+};
 
 /// Where a route leads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -54,37 +145,66 @@ struct Hop {
 }
 
 /// A route as written.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Route {
-    network: u32,
-    length: u8,
+    prefix: Prefix,
     hop: Hop,
 }
 
+/// Click's form, fields apart by blanks.
+impl fmt::Display for Route {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {} {}", show_prefix(self.prefix), show_gateway(self.hop), self.hop.output)
+    }
+}
+
+fn show_prefix((network, length): Prefix) -> String {
+    format!("{}/{length}", Ipv4Addr::from(network))
+}
+
+fn show_gateway(hop: Hop) -> String {
+    if hop.gateway == 0 { "-".to_owned() } else { Ipv4Addr::from(hop.gateway).to_string() }
+}
+
 struct IpLookup {
+    /// Who tells of packets without a route.
+    name: &'static str,
     trie: RouteTrie,
+    order: RouteOrder,
     /// Route number minus one to hop.
     hops: Vec<Hop>,
     numbers: HashMap<Hop, u32>,
     outputs: usize,
     changed: bool,
+    /// Packets without a route that were told of.
+    told: u8,
 }
 
-fn build(args: &Args<'_>) -> Result<Box<dyn Element>, ConfigError> {
+fn build(args: &Args<'_>, reuse: Reuse, name: &'static str) -> Result<Box<dyn Element>, ConfigError> {
     let mut lookup = IpLookup {
+        name,
         trie: RouteTrie::new(),
+        order: RouteOrder::new(reuse),
         hops: Vec::new(),
         numbers: HashMap::new(),
         outputs: args.outputs(),
         changed: false,
+        told: 0,
     };
     let (mut routes, mut problems) = (Vec::new(), Vec::new());
     for (number, text) in args.rest().iter().enumerate() {
         let prefix = |word: &str| args.parse::<IpPrefix>("prefix", word).ok();
         let address = |word: &str| args.parse::<Ipv4Addr>("gateway", word).ok();
-        match parse_route(text, args.outputs(), prefix, address) {
-            Ok(route) => routes.push((route.network, route.length, lookup.number(route.hop))),
-            Err(problem) => problems.push(format!("argument {}: {problem}", number + 1)),
+        let argument = number + 1;
+        match parse_route(text, prefix, address) {
+            Some((prefix, Some(hop))) if usize::from(hop.output) < args.outputs() => {
+                if !lookup.order.contains(prefix) {
+                    lookup.order.insert(prefix);
+                    routes.push((prefix.0, prefix.1, lookup.number(hop)));
+                }
+            }
+            Some((_, Some(_))) => problems.push(format!("argument {argument} bad OUTPUT")),
+            _ => problems.push(format!("argument {argument} should be 'ADDR/MASK [GATEWAY] OUTPUT'")),
         }
     }
     if !problems.is_empty() {
@@ -94,34 +214,25 @@ fn build(args: &Args<'_>) -> Result<Box<dyn Element>, ConfigError> {
     Ok(Box::new(lookup))
 }
 
-fn parse_prefix(text: &str, prefix: impl Fn(&str) -> Option<IpPrefix>) -> Result<(u32, u8), String> {
-    let prefix = prefix(text).ok_or_else(|| format!("expected IP prefix, got '{text}'"))?;
-    let length = prefix.length().ok_or_else(|| format!("bad mask in '{text}': it must be a prefix"))?;
-    Ok((prefix.network().into(), length))
-}
-
+/// `ADDR/MASK [GATEWAY] OUTPUT`, or without hop. An output that is no port of any element is the largest number.
 fn parse_route(
     text: &str,
-    outputs: usize,
     prefix: impl Fn(&str) -> Option<IpPrefix>,
     address: impl Fn(&str) -> Option<Ipv4Addr>,
-) -> Result<Route, String> {
+) -> Option<(Prefix, Option<Hop>)> {
     let words = split_words(text);
     let (target, gateway, output) = match words.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        [target, output] => (target, "-", output),
-        [target, gateway, output] => (target, gateway, output),
-        _ => return Err(format!("bad route '{text}', expected 'ADDR/MASK [GATEWAY] OUTPUT'")),
+        [target] => (target, "-", None),
+        [target, output] => (target, "-", Some(output)),
+        [target, gateway, output] => (target, gateway, Some(output)),
+        _ => return None,
     };
-    let (network, length) = parse_prefix(target, prefix)?;
-    let gateway = match gateway {
-        "-" => 0,
-        word => address(word).ok_or_else(|| format!("bad gateway '{word}'"))?.into(),
-    };
-    let output: u16 = output.parse().map_err(|_| format!("bad output port '{output}'"))?;
-    if usize::from(output) >= outputs {
-        return Err(format!("output port {output} out of range"));
-    }
-    Ok(Route { network, length, hop: Hop { gateway, output } })
+    let target = prefix(target)?;
+    let prefix = (target.network().into(), target.length()?);
+    let Some(output) = output else { return Some((prefix, None)) };
+    let gateway = if gateway == "-" { 0 } else { address(gateway)?.into() };
+    let output = u16::try_from(output.parse::<i32>().ok()?).unwrap_or(u16::MAX);
+    Some((prefix, Some(Hop { gateway, output })))
 }
 
 impl IpLookup {
@@ -139,15 +250,26 @@ impl IpLookup {
         self.hops.get(number as usize - 1).copied()
     }
 
+    /// The route of exactly this prefix.
+    fn exact(&self, prefix: Prefix) -> Option<Route> {
+        let number = self.trie.exact(prefix.0, prefix.1)?;
+        self.hops.get(number as usize - 1).map(|hop| Route { prefix, hop: *hop })
+    }
+
+    /// Reads what `add` and `set` take.
     fn parse(&self, text: &str) -> Result<Route, HandlerError> {
-        let prefix = |word: &str| IpPrefix::parse_plain(word).ok();
-        parse_route(text, self.outputs, prefix, |word| word.parse().ok()).map_err(HandlerError::Refused)
+        let refuse = |problem: &str| HandlerError::Refused(problem.to_owned());
+        match parse_plain(text) {
+            Some((_, Some(hop))) if usize::from(hop.output) >= self.outputs => Err(refuse("bad OUTPUT")),
+            Some((prefix, Some(hop))) => Ok(Route { prefix, hop }),
+            _ => Err(refuse("expected 'ADDR/MASK [GATEWAY] OUTPUT'")),
+        }
     }
 
     fn add(&mut self, text: &str) -> Result<(), HandlerError> {
         let route = self.parse(text)?;
-        if self.trie.exact(route.network, route.length).is_some() {
-            return Err(HandlerError::Refused(format!("conflict with existing route for '{text}'")));
+        if let Some(old) = self.exact(route.prefix) {
+            return Err(HandlerError::Refused(format!("conflict with existing route '{old}'")));
         }
         self.put(route);
         Ok(())
@@ -155,16 +277,25 @@ impl IpLookup {
 
     fn put(&mut self, route: Route) {
         let number = self.number(route.hop);
-        self.trie.insert(route.network, route.length, number);
+        self.order.insert(route.prefix);
+        self.trie.insert(route.prefix.0, route.prefix.1, number);
         self.changed = true;
     }
 
     fn remove(&mut self, text: &str) -> Result<(), HandlerError> {
-        let refuse = |problem: String| HandlerError::Refused(problem);
-        let word = split_words(text).into_iter().next().unwrap_or_default();
-        let (network, length) =
-            parse_prefix(&word, |word| IpPrefix::parse_plain(word).ok()).map_err(refuse)?;
-        self.trie.remove(network, length).ok_or_else(|| refuse(format!("route '{text}' not found")))?;
+        let parsed = parse_plain(text);
+        let (prefix, hop) = parsed
+            .ok_or_else(|| HandlerError::Refused("expected 'ADDR/MASK [GATEWAY OUTPUT]'".to_owned()))?;
+        let found = self.exact(prefix).filter(|route| hop.is_none_or(|hop| hop == route.hop));
+        if found.is_none() {
+            let route = match hop {
+                Some(hop) => Route { prefix, hop }.to_string(),
+                None => format!("{} - -1", show_prefix(prefix)),
+            };
+            return Err(HandlerError::Refused(format!("route '{route}' not found")));
+        }
+        self.order.remove(prefix);
+        self.trie.remove(prefix.0, prefix.1);
         self.changed = true;
         Ok(())
     }
@@ -178,39 +309,63 @@ impl IpLookup {
                 Ok(())
             }
             "remove" => self.remove(text),
-            other => Err(HandlerError::Refused(format!("bad command '{other}', use add, set or remove"))),
+            other => Err(HandlerError::Refused(format!("bad command '{other}'"))),
         }
     }
 
     /// Obeys all lines, or none if one of them fails.
     fn control(&mut self, lines: &str) -> Result<(), HandlerError> {
-        let before: Vec<_> = self.trie.iter().collect();
+        let routes: Vec<_> = self.trie.iter().collect();
+        let (order, changed) = (self.order.clone(), self.changed);
         for line in lines.lines().map(str::trim).filter(|line| !line.is_empty()) {
             let (command, text) = line.split_once(char::is_whitespace).unwrap_or((line, ""));
             if let Err(error) = self.change(command, text) {
                 self.trie = RouteTrie::new();
-                self.trie.extend(before.into_iter());
+                self.trie.extend(routes.into_iter());
+                (self.order, self.changed) = (order, changed);
                 return Err(error);
             }
         }
         Ok(())
     }
 
-    fn show(&self) -> String {
-        let routes = self.trie.iter().filter_map(|(network, length, number)| {
-            let hop = self.hops.get(number as usize - 1)?;
-            let prefix = format!("{}/{length}", Ipv4Addr::from(network));
-            let gateway =
-                if hop.gateway == 0 { "-".to_owned() } else { Ipv4Addr::from(hop.gateway).to_string() };
-            Some(format!("{prefix:<18} {gateway:<15} {}\n", hop.output))
-        });
-        routes.collect()
+    fn flush(&mut self) {
+        self.trie = RouteTrie::new();
+        self.order.clear();
+        self.changed = true;
     }
+
+    /// All routes in columns that tabs make.
+    fn show(&self) -> String {
+        let column = |text: String, width: usize| {
+            let tabs = if text.len() + 1 < width { "\t\t" } else { "\t" };
+            text + tabs
+        };
+        let routes = self.order.iter().filter_map(|prefix| self.exact(prefix));
+        let lines = routes.map(|Route { prefix, hop }| {
+            column(show_prefix(prefix), 17) + &column(show_gateway(hop), 9) + &format!("{}\n", hop.output)
+        });
+        lines.collect()
+    }
+
+    /// Tells of packets without a route, if not enough were told of already.
+    #[cold]
+    fn tell(&mut self, cx: &Cx<'_>, addresses: &[Ipv4Addr]) {
+        for address in addresses.iter().take(usize::from(MOST_TOLD.saturating_sub(self.told))) {
+            cx.message(format_args!("{}: no route for {address}", self.name));
+            self.told += 1;
+        }
+    }
+}
+
+fn parse_plain(text: &str) -> Option<(Prefix, Option<Hop>)> {
+    parse_route(text, |word| IpPrefix::parse_plain(word).ok(), |word| word.parse().ok())
 }
 
 impl Element for IpLookup {
     #[inline]
     fn push(&mut self, cx: &mut Cx<'_>, _port: usize, batch: &mut Batch) {
+        let mut lost = Vec::new();
         cx.split(batch, NO_ROUTE, |packet| match self.find(packet.anno().dst_ip) {
             Some(hop) => {
                 if hop.gateway != 0 {
@@ -218,15 +373,24 @@ impl Element for IpLookup {
                 }
                 usize::from(hop.output)
             }
-            None => NO_PORT,
+            None => {
+                if self.told < MOST_TOLD {
+                    lost.push(packet.anno().dst_ip);
+                }
+                NO_PORT
+            }
         });
+        if !lost.is_empty() {
+            self.tell(cx, &lost);
+        }
     }
 
     fn read(&mut self, _cx: &mut Cx<'_>, handler: &str, param: &str) -> Result<String, HandlerError> {
         match handler {
             "table" => Ok(self.show()),
             "lookup" => {
-                let address = Ipv4Addr::parse_plain(param).map_err(HandlerError::Refused)?;
+                let address = Ipv4Addr::parse_plain(param.trim());
+                let address = address.map_err(|_| HandlerError::Refused("expected IP address".to_owned()))?;
                 Ok(match self.find(address) {
                     Some(Hop { gateway: 0, output }) => output.to_string(),
                     Some(Hop { gateway, output }) => format!("{output} {}", Ipv4Addr::from(gateway)),
@@ -242,8 +406,7 @@ impl Element for IpLookup {
             "add" | "set" | "remove" => self.change(handler, value),
             "ctrl" => self.control(value),
             "flush" => {
-                self.trie = RouteTrie::new();
-                self.changed = true;
+                self.flush();
                 Ok(())
             }
             other => Err(HandlerError::NoHandler(other.to_owned())),
@@ -257,35 +420,32 @@ impl Element for IpLookup {
 
 impl Stateful for IpLookup {
     fn schema(&self) -> Schema {
-        Schema { name: "ip/routes", version: 1 }
+        Schema { name: "ip/routes", version: 2 }
     }
 
-    /// Nothing but a flag while the routes are those of the configuration.
+    /// No route while they are those of the configuration.
     fn save(&self, w: &mut Writer) {
+        w.put_u8(self.told);
         w.put_bool(self.changed);
         if !self.changed {
             return;
         }
-        let at = w.reserve_u32();
-        let mut count = 0;
-        for (network, length, number) in self.trie.iter() {
-            let Some(hop) = self.hops.get(number as usize - 1) else { continue };
-            w.put_u32(network);
-            w.put_u8(length);
+        self.order.save(w);
+        for Route { hop, .. } in self.order.iter().filter_map(|prefix| self.exact(prefix)) {
             w.put_u32(hop.gateway);
             w.put_u16(hop.output);
-            count += 1;
         }
-        w.fill_u32(at, count);
     }
 
     fn restore(&mut self, r: &mut Reader<'_>) -> Result<(), StateError> {
+        self.told = r.get_u8()?;
         if !r.get_bool()? {
             return Ok(());
         }
+        let mut order = self.order.clone();
+        order.restore(r)?;
         let mut routes = Vec::new();
-        for _ in 0..r.get_u32()? {
-            let (network, length) = (r.get_u32()?, r.get_u8()?);
+        for (network, length) in order.iter() {
             let hop = Hop { gateway: r.get_u32()?, output: r.get_u16()? };
             let host = u32::MAX.checked_shr(u32::from(length)).unwrap_or(0);
             if length > 32 || network & host != 0 {
@@ -298,6 +458,7 @@ impl Stateful for IpLookup {
         }
         self.trie = RouteTrie::new();
         self.trie.extend(routes.into_iter());
+        self.order = order;
         self.changed = true;
         Ok(())
     }
@@ -306,6 +467,7 @@ impl Stateful for IpLookup {
 #[cfg(test)]
 mod tests {
     use crate::element::Packet;
+    use crate::state::{Reader, Writer};
     use crate::testing::Bench;
 
     const ROUTES: &str =
@@ -351,10 +513,85 @@ mod tests {
     #[test]
     fn routes_that_make_no_sense_are_refused() {
         let error = Bench::error(
-            "in :: TestIn -> StaticIPLookup(10.0.0.0/8, 1.2.3.4/32 9, 1.0.0.0/255.0.255.0 0) -> TestOut;",
+            "in :: TestIn -> StaticIPLookup(10.0.0.0/8, 1.2.3.4/32 9, 1.0.0.0/255.0.255.0 0, 1.0.0.0/8 - -1) -> TestOut;",
         );
-        for part in ["bad route", "output port 9 out of range", "bad mask"] {
+        for part in [
+            "argument 1 should be 'ADDR/MASK [GATEWAY] OUTPUT'",
+            "argument 2 bad OUTPUT",
+            "argument 3 should be",
+            "argument 4 bad OUTPUT",
+        ] {
             assert!(error.contains(part), "{error}");
+        }
+        let mut bench = Bench::new(ROUTES);
+        for (handler, value, expected) in [
+            ("add", "10.0.1.0/24 0", "conflict with existing route '10.0.1.0/24 - 1'"),
+            ("add", "10.0.2.0/24 7", "bad OUTPUT"),
+            ("add", "10.0.2.0/24", "expected 'ADDR/MASK [GATEWAY] OUTPUT'"),
+            ("remove", "10.0.2.0/24", "route '10.0.2.0/24 - -1' not found"),
+            ("remove", "0.0.0.0/0 1", "route '0.0.0.0/0 - 1' not found"),
+            ("remove", "x", "expected 'ADDR/MASK [GATEWAY OUTPUT]'"),
+            ("ctrl", "drop 1.2.3.4", "bad command 'drop'"),
+        ] {
+            let error = bench.router.write_handler("rt", handler, value).unwrap_err().to_string();
+            assert!(error.contains(expected), "{error}");
+        }
+    }
+
+    #[test]
+    fn tables_show_routes_in_the_order_of_click_s() {
+        let show = |class: &str| {
+            let mut bench = Bench::new(&format!(
+                "Idle -> rt :: {class}(10.0.0.0/8 0, 10.0.0.0/8 1.2.3.4 0, 192.168.100.0/24 1.2.3.4 0, 1.0.0.0/8 0) -> Discard;"
+            ));
+            for (handler, value) in [
+                ("remove", "10.0.0.0/8"),
+                ("remove", "1.0.0.0/8 0"),
+                ("add", "2.0.0.0/8 0"),
+                ("set", "192.168.100.0/24 0"),
+                ("add", "3.0.0.0/8 100.100.100.100 0"),
+            ] {
+                bench.router.write_handler("rt", handler, value).unwrap();
+            }
+            bench.read("rt", "table")
+        };
+        assert_eq!(
+            show("RadixIPLookup"),
+            "192.168.100.0/24\t-\t\t0\n3.0.0.0/8\t\t100.100.100.100\t0\n2.0.0.0/8\t\t-\t\t0\n"
+        );
+        assert_eq!(
+            show("LinearIPLookup"),
+            "2.0.0.0/8\t\t-\t\t0\n192.168.100.0/24\t-\t\t0\n3.0.0.0/8\t\t100.100.100.100\t0\n"
+        );
+    }
+
+    #[test]
+    fn of_equal_prefixes_the_first_counts() {
+        let mut bench = Bench::new(
+            "in :: TestIn -> rt :: RadixIPLookup(10.0.0.0/8 0, 10.0.0.0/8 1); rt[0] -> a :: TestOut; rt[1] -> Discard;",
+        );
+        push(&mut bench, [10, 0, 0, 1]);
+        assert_eq!(bench.take("a").len(), 1);
+    }
+
+    #[test]
+    fn changed_routes_move_and_nonsense_does_not() {
+        let (mut bench, mut moved) = (Bench::new(ROUTES), Bench::new(ROUTES));
+        for (handler, value) in
+            [("remove", "10.0.1.0/24"), ("remove", "10.0.1.1/32"), ("add", "7.0.0.0/8 1.2.3.4 0")]
+        {
+            bench.router.write_handler("rt", handler, value).unwrap();
+        }
+        bench.move_to(&mut moved);
+        assert_eq!(moved.read("rt", "table"), bench.read("rt", "table"));
+        let mut w = Writer::new();
+        let id = bench.router.find("rt").unwrap();
+        bench.router.state_of(id).unwrap().save(&mut w);
+        for at in 2..w.len() {
+            let mut bytes = w.as_bytes().to_vec();
+            bytes[at] ^= 0xff;
+            let _ = moved.router.state_of(id).unwrap().restore(&mut Reader::new(&bytes));
+            push(&mut moved, [7, 0, 0, 1]);
         }
     }
 }

@@ -48,7 +48,7 @@ pub(super) static DESCRIPTOR: Descriptor = Descriptor {
               fragment, and the time of the last one that came.",
     example: r#"
         TimedSource(1, DATA 0123456789, LIMIT 2) -> Resize(0, 150)
-            -> IPEncap(udp, 10.0.0.1, 10.0.0.2)
+            -> IPEncap(gre, 10.0.0.1, 10.0.0.2)
             -> IPFragmenter(80)
             -> lossy :: IPClassifier(ip id 1 and ip[6:2] & 0x1fff == 7, -);
         lossy[0] -> IPPrint(lost, TIMESTAMP false) -> Discard;
@@ -57,9 +57,9 @@ pub(super) static DESCRIPTOR: Descriptor = Descriptor {
             -> IPPrint(whole, TIMESTAMP false, ID true, LENGTH true)
             -> Discard;
         r[1] -> IPPrint(incomplete, TIMESTAMP false, ID true, LENGTH true) -> Discard;
-        TimedSource(40, DATA \<4500001c 00092000 4011 0000 0a000003 0a000002 01020304 05060708>, LIMIT 1)
-            -> MarkIPHeader -> r;
-        DriverManager(wait 3.2s, print $(r.dump), wait 40s, print $(r.dump));
+        late :: InfiniteSource(DATA \<4500001c 00092000 4011 0000 0a000003 0a000002 01020304 05060708>, LIMIT 1,
+            ACTIVE false) -> MarkIPHeader -> r;
+        DriverManager(wait 3.2s, print $(r.dump), wait 40s, write late.active true, wait 1s, print $(r.dump));
     "#,
     build,
     ..Descriptor::BASE

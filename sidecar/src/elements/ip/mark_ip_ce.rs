@@ -26,8 +26,8 @@ pub(super) static DESCRIPTOR: Descriptor = Descriptor {
     state: StateKind::Small,
     details: "Packets whose ECN bits are 0 belong to hosts that do not know ECN: they are dropped, unless FORCE is true.",
     example: r#"
-        InfiniteSource(LIMIT 2) -> IPEncap(udp, 10.0.0.1, 10.0.0.2, ECT true) -> m :: MarkIPCE;
-        InfiniteSource(LIMIT 3) -> IPEncap(udp, 10.0.0.3, 10.0.0.2) -> m;
+        InfiniteSource(LIMIT 2) -> IPEncap(gre, 10.0.0.1, 10.0.0.2, ECT true) -> m :: MarkIPCE;
+        InfiniteSource(LIMIT 3) -> IPEncap(gre, 10.0.0.3, 10.0.0.2) -> m;
         m -> CheckIPHeader -> IPPrint(marked, TOS true, TIMESTAMP false) -> Discard;
         DriverManager(wait 1s, print $(m.drops));
     "#,

@@ -19,6 +19,7 @@ mod ip_print;
 mod ip_reassembler;
 mod mark_ip_ce;
 mod mark_ip_header;
+mod route_order;
 mod route_trie;
 mod set_ip_dscp;
 mod transport_checksum;

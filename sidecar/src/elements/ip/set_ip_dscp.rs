@@ -20,7 +20,7 @@ pub(super) static DESCRIPTOR: Descriptor = Descriptor {
     state: StateKind::Small,
     details: "The code point is the upper six bits of the type of service; the two ECN bits below stay as they are.",
     example: r#"
-        RatedSource(RATE 10, LIMIT 4) -> IPEncap(udp, 10.0.0.1, 10.0.0.2, ECT true)
+        RatedSource(RATE 10, LIMIT 4) -> IPEncap(gre, 10.0.0.1, 10.0.0.2, ECT true)
             -> s :: SetIPDSCP(46)
             -> CheckIPHeader
             -> IPPrint(TOS true, TIMESTAMP false)
