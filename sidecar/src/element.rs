@@ -60,7 +60,7 @@ pub use anf_click::Annotations;
 
 pub use crate::config::{Args, ConfigError};
 pub use crate::device::Direction;
-pub use crate::engine::{Cx, ElementId, NO_PORT, Time};
+pub use crate::engine::{Access, Cx, ElementId, NO_PORT, Time};
 pub use crate::packet::{Batch, Packet};
 use crate::state::Stateful;
 
@@ -123,6 +123,13 @@ pub trait Element: Any + Send {
         cx.finish();
     }
 
+    /// A signal came that this element asked for, see [`Cx::watch_signal`]. Returns whether it is content with that: else
+    /// the signal does what it does without it.
+    fn signalled(&mut self, cx: &mut Cx<'_>) -> bool {
+        let _ = cx;
+        false
+    }
+
     /// Answers a read handler of the descriptor; `param` is what followed its name.
     fn read(&mut self, cx: &mut Cx<'_>, handler: &str, param: &str) -> Result<String, HandlerError> {
         let _ = (cx, param);
@@ -139,6 +146,11 @@ pub trait Element: Any + Send {
     /// a user would miss, within the limits of the new configuration. Tables are taken over already.
     fn take_state(&mut self, cx: &mut Cx<'_>, old: &mut dyn Any) {
         let _ = (cx, old);
+    }
+
+    /// Handlers of this element that its class does not have; the name `*` stands for any name.
+    fn more_handlers(&self) -> Vec<(String, Access)> {
+        Vec::new()
     }
 
     /// The element's state, if it has any that moves with it.

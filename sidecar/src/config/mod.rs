@@ -13,5 +13,5 @@ pub use args::{Args, ConfigError, Scope};
 pub(crate) use names::Named;
 pub use names::Names;
 pub(crate) use split::unquote_into;
-pub use split::{split_arguments, split_words, unquote};
+pub use split::{quote_inside, shift_word, split_arguments, split_words, unquote};
 pub use value::{Bandwidth, Bytes, EtherAddr, IpPrefix, Seconds, Value};

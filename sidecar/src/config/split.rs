@@ -19,6 +19,20 @@ pub fn split_words(argument: &str) -> Vec<String> {
     split_at(argument, char::is_whitespace).into_iter().filter(|word| !word.is_empty()).collect()
 }
 
+/// The first word of an argument, still quoted, and what follows it. Brackets do not keep words together.
+pub fn shift_word(argument: &str) -> (&str, &str) {
+    let argument = argument.trim_start();
+    let mut end = 0;
+    while let Some(c) = argument[end..].chars().next() {
+        let rest = &argument[end..];
+        if c.is_whitespace() || rest.starts_with("//") || rest.starts_with("/*") {
+            break;
+        }
+        end += token_length(rest, c).min(rest.len());
+    }
+    (&argument[..end], argument[end..].trim_start())
+}
+
 fn split_at(text: &str, separates: impl Fn(char) -> bool) -> Vec<String> {
     let mut parts = vec![String::new()];
     let mut depth = 0_u32;
@@ -113,6 +127,22 @@ fn quoted_length(rest: &[u8]) -> usize {
     }
 }
 
+/// Text as it stands between double quotes: [`unquote`] gives it back.
+pub fn quote_inside(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '"' | '\\' | '$' => out.extend(['\\', c]),
+            '\n' => out.push_str("\\n"),
+            '\t' => out.push_str("\\t"),
+            '\r' => out.push_str("\\r"),
+            c if c.is_ascii_control() => out.push_str(&format!("\\<{:02X}>", c as u32)),
+            c => out.push(c),
+        }
+    }
+    out
+}
+
 /// The inside of a double-quoted string, its closing quote included.
 fn unescape(inside: &[u8], out: &mut Vec<u8>) {
     let inside = inside.strip_suffix(b"\"").unwrap_or(inside);
@@ -182,6 +212,22 @@ mod tests {
     #[test]
     fn words_keep_quoted_spaces() {
         assert_eq!(split_words(r#"print "a b"  $(x y) 'c d'e"#), ["print", "\"a b\"", "$(x y)", "'c d'e"]);
+    }
+
+    #[test]
+    fn the_first_word_ends_at_a_space_outside_quotes() {
+        assert_eq!(shift_word("  a'b c'\"d e\" (f g) "), ("a'b c'\"d e\"", "(f g) "));
+        assert_eq!(shift_word("(f g)"), ("(f", "g)"));
+        assert_eq!(shift_word("\\<20 20>x y"), ("\\<20 20>x", "y"));
+        assert_eq!(shift_word("  "), ("", ""));
+        assert_eq!(shift_word("'open"), ("'open", ""));
+    }
+
+    #[test]
+    fn text_in_quotes_comes_back() {
+        let text = "a \"$b\" \\ \t\n\r\u{1} \u{e9}";
+        assert_eq!(quote_inside(text), "a \\\"\\$b\\\" \\\\ \\t\\n\\r\\<01> \u{e9}");
+        assert_eq!(unquote(&format!("\"{}\"", quote_inside(text))), text.as_bytes());
     }
 
     #[test]

@@ -10,6 +10,7 @@ pub mod example;
 mod load;
 pub mod reference;
 mod run;
+mod signals;
 
 pub use elements::ElementsArgs;
 pub use run::{FlattenArgs, RunArgs};

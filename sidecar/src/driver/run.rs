@@ -8,7 +8,7 @@ use anf_click::{Diagnostics, FlatGraph, SettledGraph};
 use clap::Args;
 
 use super::control::ControlServer;
-use super::drive::{run_real, run_simulated};
+use super::drive::{run_real, run_simulated, watch_signals};
 use super::example::START;
 use super::load::{Source, Text, complain};
 use crate::engine::{ControlEndpoint, ControlPlace, Env, Router, Time};
@@ -154,9 +154,10 @@ impl Run<'_> {
         self.listen()?;
         loop {
             if self.args.simtime {
-                run_simulated(&mut self.router, &mut self.now)
+                run_simulated(&mut self.router, &mut self.now);
             } else {
-                run_real(&mut self.router, &mut self.control)
+                let mut signals = watch_signals(&self.router)?;
+                run_real(&mut self.router, &mut self.control, &mut signals);
             }
             let Some(text) = self.router.take_next_text() else { return Ok(()) };
             if let Err(message) = self.replace(text) {

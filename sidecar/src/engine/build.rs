@@ -136,6 +136,7 @@ fn make_core(graph: &SettledGraph, classes: Vec<&'static Descriptor>, env: &mut 
         stops: 0,
         finished: false,
         driver: None,
+        signals: Vec::new(),
         deferred: Vec::new(),
         random: env.seed,
         console: env.console.clone(),

@@ -65,6 +65,8 @@ pub(crate) struct Core {
     pub(crate) finished: bool,
     /// The element that decides what a stop request does.
     pub(crate) driver: Option<u32>,
+    /// Signals that elements ask for.
+    pub(crate) signals: Vec<(i32, u32)>,
     /// Write handlers to call when the element at work has returned.
     pub(crate) deferred: Vec<(String, String)>,
     pub(crate) random: u64,

@@ -4,6 +4,7 @@ use std::any::Any;
 
 use super::core::{Core, Emission};
 use super::env::{ControlEndpoint, DeviceId, DeviceSlot};
+use super::handlers::Access;
 use super::wiring::Edge;
 use super::{ElementId, Time};
 use crate::device::{Device, DeviceRequest, Direction};
@@ -360,6 +361,11 @@ impl Cx<'_> {
         super::handlers::write(self.elements, self.core, self.id, handler, value)
     }
 
+    /// What a handler allows, `element.handler`, the element's name as seen from here.
+    pub fn handler_access(&self, handler: &str) -> Result<Access, HandlerError> {
+        super::handlers::access(self.elements, self.core, self.id, handler)
+    }
+
     /// Asks the router to stop: the driver script, if there is one, decides.
     pub fn stop(&mut self) {
         self.core.stops += 1;
@@ -369,6 +375,11 @@ impl Cx<'_> {
     /// `false` if another element does so already.
     pub fn become_driver(&mut self) -> bool {
         self.core.driver.get_or_insert(self.id) == &self.id
+    }
+
+    /// Makes [`Element::signalled`] run when the process gets that signal, if whoever runs the router watches for signals.
+    pub fn watch_signal(&mut self, signal: i32) {
+        self.core.signals.push((signal, self.id));
     }
 
     /// Ends the run for good.

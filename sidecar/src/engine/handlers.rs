@@ -18,6 +18,11 @@ const FOR_ALL: &[(&str, &str)] = &[
     ("drop_reasons", "packets dropped, a line a reason"),
 ];
 
+/// Whether every element answers that handler.
+pub(crate) fn is_common(handler: &str) -> bool {
+    FOR_ALL.iter().any(|(known, _)| *known == handler)
+}
+
 /// What a handler allows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Access {
@@ -63,15 +68,25 @@ fn show(handlers: &[(&str, Access)]) -> String {
     })
 }
 
-/// What handler `path` allows, as seen from the outside.
-pub(super) fn access(core: &Core, path: &str) -> Result<Access, HandlerError> {
+/// Handlers of one element that its class does not list.
+fn more_of(elements: &[Slot], id: u32) -> Vec<(String, Access)> {
+    let element = elements.get(id as usize).and_then(Option::as_ref);
+    element.map(|element| element.more_handlers()).unwrap_or_default()
+}
+
+/// What handler `path` allows, as seen from element `from`; `u32::MAX` stands for the outside.
+pub(super) fn access(elements: &[Slot], core: &Core, from: u32, path: &str) -> Result<Access, HandlerError> {
     let (name, handler) = split(path);
-    let handlers = match name {
-        "" => of_router(core),
-        name => of_element(core.classes[find(core, u32::MAX, name)? as usize]),
+    let (handlers, more) = match name {
+        "" => (of_router(core), Vec::new()),
+        name => {
+            let id = find(core, from, name)?;
+            (of_element(core.classes[id as usize]), more_of(elements, id))
+        }
     };
     let found = handlers.iter().find(|(known, _)| *known == handler).map(|(_, access)| *access);
-    found.ok_or_else(|| HandlerError::NoHandler(path.to_owned()))
+    let more = || more.iter().find(|(known, _)| known == handler || known == "*").map(|(_, access)| *access);
+    found.or_else(more).ok_or_else(|| HandlerError::NoHandler(path.to_owned()))
 }
 
 /// Splits `element.handler` at the last dot; no dot means a handler of the router.
@@ -98,8 +113,9 @@ pub(super) fn read(
     }
     let id = find(core, from, name)?;
     let class = core.classes[id as usize];
-    if FOR_ALL.iter().any(|(known, _)| *known == handler) && !overrides(class, handler) {
-        return Ok(read_common(core, id, handler));
+    if is_common(handler) && !overrides(class, handler) {
+        let more = more_of(elements, id);
+        return Ok(read_common(core, id, handler, more));
     }
     let Some(mut element) = elements[id as usize].take() else {
         return Err(HandlerError::Busy(name.to_owned()));
@@ -143,7 +159,7 @@ fn overrides(class: &Descriptor, handler: &str) -> bool {
     class.handlers.iter().any(|h| h.name == handler)
 }
 
-fn read_common(core: &Core, id: u32, handler: &str) -> String {
+fn read_common(core: &Core, id: u32, handler: &str, more: Vec<(String, Access)>) -> String {
     let at = id as usize;
     let class = core.classes[at];
     match handler {
@@ -151,7 +167,10 @@ fn read_common(core: &Core, id: u32, handler: &str) -> String {
         "name" => core.names[at].clone(),
         "config" => core.configs[at].clone(),
         "ports" => ports(core, id),
-        "handlers" => show(&of_element(class)),
+        "handlers" => {
+            let more = more.iter().map(|(name, access)| (name.as_str(), *access));
+            show(&of_element(class).into_iter().chain(more).collect::<Vec<_>>())
+        }
         _ => core.drops[at].iter().fold(String::new(), |text, (reason, n)| format!("{text}{reason}\t{n}\n")),
     }
 }
@@ -194,8 +213,10 @@ fn read_router(core: &Core, handler: &str) -> Result<String, HandlerError> {
 
 fn write_router(core: &mut Core, handler: &str, value: &str) -> Result<(), HandlerError> {
     match handler {
+        // As many requests as it says.
         "stop" => {
-            core.stops += 1;
+            let requests = value.trim().parse().unwrap_or(1);
+            core.stops = core.stops.saturating_add(requests);
             Ok(())
         }
         "hotconfig" if core.hot_swap => {

@@ -20,6 +20,7 @@ pub use console::Console;
 pub use cx::{Cx, NO_PORT};
 pub use env::{ControlEndpoint, ControlPlace, DeviceId, Env, Opener};
 pub use handlers::Access;
+pub(crate) use handlers::is_common;
 pub use router::{ElementId, Pass, Router};
 pub use state::put_table;
 pub use time::Time;

@@ -44,6 +44,9 @@ impl Pass {
     }
 }
 
+/// Requests to stop that a driver answers in one go.
+const MOST_STOPS: u32 = 1000;
+
 /// A running graph of elements.
 pub struct Router {
     pub(super) elements: Vec<Slot>,
@@ -62,6 +65,10 @@ impl Router {
     /// One scheduling pass: due timers, then every task that was ready at its start once. Never blocks.
     pub fn run(&mut self, now: Time) -> Pass {
         self.core.now = now;
+        // A request from between passes: by a handler, or by the driver script to be called for the first time.
+        if self.stopped() {
+            return Pass { worked: false, ready: false, next_timer: None, stop: true };
+        }
         let mut worked = false;
         let serial = self.core.timers.serial();
         while let Some(element) = self.core.timers.take_due(now, serial) {
@@ -79,12 +86,9 @@ impl Router {
             self.core.queued[element as usize] = false;
             worked |= self.call(element, |element, cx, batch| element.task(cx, batch));
         }
-        Pass {
-            worked,
-            ready: !self.core.ready.is_empty(),
-            next_timer: self.core.timers.next(),
-            stop: self.stopped(),
-        }
+        // First: the driver script may set timers and schedule tasks.
+        let stop = self.stopped();
+        Pass { worked, ready: !self.core.ready.is_empty(), next_timer: self.core.timers.next(), stop }
     }
 
     /// Pushes packets into the link input of cut edge `edge`, to completion, at time `now`. A batch for an edge that the
@@ -231,17 +235,30 @@ impl Router {
         self.core.leave = leave;
     }
 
-    /// Whether the run is to end; asks the driver script when somebody asked to stop.
+    /// Whether the run is to end; asks the driver script once for every request to stop.
     #[inline]
     fn stopped(&mut self) -> bool {
         if self.core.stops > 0 && !self.core.finished {
-            self.core.stops = 0;
-            match self.core.driver {
-                Some(driver) => self.call(driver, |element, cx, _| element.stop_requested(cx)),
-                None => self.core.finished = true,
-            }
+            self.answer_stops();
         }
         self.core.finished
+    }
+
+    #[cold]
+    fn answer_stops(&mut self) {
+        let Some(driver) = self.core.driver else {
+            self.core.finished = true;
+            return;
+        };
+        // A driver that asks to stop whenever it is asked comes to an end, too.
+        for _ in 0..MOST_STOPS {
+            if self.core.stops == 0 || self.core.finished {
+                return;
+            }
+            self.core.stops -= 1;
+            self.call(driver, |element, cx, _| element.stop_requested(cx));
+        }
+        self.core.finished = true;
     }
 
     /// The devices to poll: for reading always, for writing if `wants_write`.
@@ -284,6 +301,25 @@ impl Router {
         std::mem::take(&mut self.core.control)
     }
 
+    /// The signals that elements ask for.
+    pub fn signals(&self) -> impl Iterator<Item = i32> {
+        self.core.signals.iter().map(|(signal, _)| *signal)
+    }
+
+    /// Tells the elements that ask for it that a signal came at time `now`. Returns whether one of them took it.
+    pub fn signal(&mut self, signal: i32, now: Time) -> bool {
+        self.core.now = now;
+        let asked: Vec<(i32, u32)> =
+            self.core.signals.iter().filter(|(s, _)| *s == signal).copied().collect();
+        let taken = asked.iter().filter(|(_, id)| self.call(*id, |element, cx, _| element.signalled(cx)));
+        taken.count() > 0
+    }
+
+    /// Asks the router to stop, as an element does.
+    pub fn request_stop(&mut self) {
+        self.core.stops = self.core.stops.saturating_add(1);
+    }
+
     /// Reads `element.handler`.
     pub fn read_handler(&mut self, element: &str, handler: &str) -> Result<String, HandlerError> {
         self.read_handler_with(element, handler, "")
@@ -304,7 +340,7 @@ impl Router {
 
     /// What a handler allows.
     pub fn handler_access(&self, element: &str, handler: &str) -> Result<Access, HandlerError> {
-        super::handlers::access(&self.core, &path(element, handler))
+        super::handlers::access(&self.elements, &self.core, u32::MAX, &path(element, handler))
     }
 
     /// Calls a write handler; packets that it emits are carried to the end.

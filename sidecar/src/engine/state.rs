@@ -8,10 +8,10 @@ use super::{ElementId, Router, Time};
 use crate::state::{Reader, Schema, StateError, Stateful, Table, Writer};
 
 /// Written before the engine's own part.
-const SCHEMA: Schema = Schema { name: "engine", version: 1 };
+const SCHEMA: Schema = Schema { name: "engine", version: 2 };
 
 impl Router {
-    /// Writes the small state of all elements, and of the engine: timers, tasks, counts of drops.
+    /// Writes the small state of all elements, and of the engine: timers, tasks, requests to stop, counts of drops.
     pub fn save(&mut self, w: &mut Writer) {
         put_schema(SCHEMA, w);
         self.save_engine(w);
@@ -106,6 +106,8 @@ impl Router {
     fn save_engine(&self, w: &mut Writer) {
         let (core, names) = (&self.core, &self.core.names);
         w.put_u64(core.random);
+        w.put_u32(core.stops);
+        w.put_bool(core.finished);
         let timers = core.timers.pending();
         w.put_u32(timers.len() as u32);
         for (time, element) in timers {
@@ -131,6 +133,8 @@ impl Router {
 
     fn restore_engine(&mut self, r: &mut Reader<'_>) -> Result<(), StateError> {
         self.core.random = r.get_u64()?;
+        self.core.stops = r.get_u32()?;
+        self.core.finished = r.get_bool()?;
         self.core.timers.clear_all();
         for _ in 0..r.get_u32()? {
             let element = self.number(r)?;

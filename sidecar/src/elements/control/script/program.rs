@@ -2,125 +2,207 @@
 
 use std::collections::HashMap;
 
+use crate::config::{Value, shift_word};
 use crate::element::ConfigError;
 
-/// One instruction; texts are expanded when it runs.
+/// The variable that keeps what a script returns.
+pub(super) const RESULT: &str = "_";
+
+/// One instruction; texts are expanded when it runs, and lose a layer of quotes then if `unquote` says so.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Instruction {
-    Set { name: String, value: String },
-    Init { name: String, value: String },
-    Print { file: Option<String>, append: bool, newline: bool, text: String },
-    Read { handler: String, quiet: bool },
-    Write { handler: String, value: String },
+    Set { name: String, text: String, unquote: bool },
+    Init { name: String, text: String, unquote: bool },
+    Print { to: Output, text: String, newline: bool, unquote: bool },
+    Read { call: String, unquote: bool },
+    Write { call: String, unquote: bool },
     WaitTime(String),
-    WaitStop(u32),
-    WaitStep,
-    Goto { label: usize, condition: String },
-    Return(String),
-    End,
-    Stop,
-    Error(String),
+    WaitStep(u32),
+    Goto { target: Target, condition: String },
+    Return { text: String, unquote: bool },
+    End(Ending),
+    Error { text: String, unquote: bool },
 }
 
-/// A script: instructions, and where its labels are.
+/// Where `print` prints.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Output {
+    Standard,
+    File { name: String, append: bool },
+}
+
+/// Where `goto` leads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Target {
+    At(usize),
+    End(Ending),
+}
+
+/// How a script ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ending {
+    /// A packet goes on by output 0; a signal script is armed again.
+    End,
+    Exit,
+    /// The driver is asked to stop.
+    Stop,
+    Error,
+}
+
+impl Ending {
+    fn named(label: &str) -> Option<Self> {
+        match label {
+            "end" => Some(Self::End),
+            "exit" => Some(Self::Exit),
+            "stop" => Some(Self::Stop),
+            "error" | "errorq" => Some(Self::Error),
+            _ => None,
+        }
+    }
+}
+
+/// A script: instructions, the last of which ends it, and where its labels are.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Program {
     pub(super) instructions: Vec<Instruction>,
-    pub(super) labels: HashMap<String, usize>,
-}
-
-fn first_word(text: &str) -> (&str, &str) {
-    let text = text.trim();
-    let (word, rest) = text.split_once(char::is_whitespace).unwrap_or((text, ""));
-    (word, rest.trim())
+    labels: HashMap<String, usize>,
+    /// Variables that some instruction sets: they are there, empty, from the start.
+    pub(super) variables: Vec<String>,
+    /// Variables that are read handlers, too.
+    pub(super) exports: Vec<String>,
 }
 
 impl Program {
-    pub(super) fn parse(arguments: &[String]) -> Result<Self, ConfigError> {
+    /// Parses instructions; `ending` is what happens behind the last one.
+    pub(super) fn parse(arguments: &[String], ending: Ending) -> Result<Self, ConfigError> {
         let mut program = Self::default();
-        // Labels first: `goto` may go forward.
-        let mut at = 0;
+        let (mut gotos, mut problems) = (Vec::new(), Vec::new());
         for argument in arguments {
-            match first_word(argument) {
-                ("", _) => {}
-                ("label", name) => {
-                    program.labels.insert(name.to_owned(), at);
+            let (word, rest) = shift_word(argument);
+            let rest = rest.trim_end();
+            match word {
+                "" => {}
+                "label" => match shift_word(rest) {
+                    (name, "") if !name.is_empty() => {
+                        program.labels.entry(name.to_owned()).or_insert(program.instructions.len());
+                    }
+                    _ => problems.push(syntax_error(word)),
+                },
+                // Labels may come later.
+                "goto" if !rest.is_empty() => {
+                    gotos.push((program.instructions.len(), shift_word(rest)));
+                    program.instructions.push(Instruction::End(ending));
                 }
-                _ => at += 1,
+                _ => match program.instruction(word, rest) {
+                    Some(instruction) => program.instructions.push(instruction),
+                    None => problems.push(syntax_error(word)),
+                },
             }
         }
-        program.labels.entry("begin".to_owned()).or_insert(0);
-        program.labels.entry("end".to_owned()).or_insert(at);
-        let mut problems = Vec::new();
-        for argument in arguments {
-            match program.instruction(argument) {
-                Ok(instruction) => program.instructions.extend(instruction),
-                Err(problem) => problems.push(problem),
+        for (at, (label, condition)) in gotos {
+            match program.target(label) {
+                Some(target) => {
+                    program.instructions[at] = Instruction::Goto { target, condition: condition.to_owned() };
+                }
+                None => problems.push(format!("no such label '{label}'")),
             }
         }
+        program.instructions.push(Instruction::End(ending));
         if problems.is_empty() { Ok(program) } else { Err(ConfigError(problems)) }
     }
 
-    fn instruction(&self, argument: &str) -> Result<Option<Instruction>, String> {
-        let (word, rest) = first_word(argument);
-        let needs = |what: &str| {
-            if rest.is_empty() { Err(format!("'{word}' needs {what}")) } else { Ok(rest.to_owned()) }
-        };
-        Ok(Some(match word {
-            "" | "label" | "export" | "exportq" => return Ok(None),
-            "set" => {
-                let (name, value) = first_word(rest);
-                needs("a variable")?;
-                Instruction::Set { name: name.to_owned(), value: value.to_owned() }
+    fn instruction(&mut self, word: &str, rest: &str) -> Option<Instruction> {
+        let unquote = word.ends_with('q');
+        let text = rest.to_owned();
+        Some(match word {
+            "set" | "setq" => {
+                let (name, text) = shift_word(rest);
+                let name = self.variable(name).filter(|_| !text.is_empty())?;
+                Instruction::Set { name, text: text.to_owned(), unquote }
             }
-            "init" => {
-                let (name, value) = first_word(rest);
-                needs("a variable")?;
-                Instruction::Init { name: name.to_owned(), value: value.to_owned() }
+            "init" | "initq" | "export" | "exportq" => {
+                let (name, text) = shift_word(rest);
+                let name = self.variable(name)?;
+                if word.starts_with("export") {
+                    self.exports.push(name.clone());
+                }
+                Instruction::Init { name, text: text.to_owned(), unquote }
             }
-            "print" | "printq" | "printn" | "printnq" => print(word, rest),
-            "read" => Instruction::Read { handler: needs("a handler")?, quiet: false },
-            "readq" => Instruction::Read { handler: needs("a handler")?, quiet: true },
-            "write" | "writeq" => {
-                needs("a handler")?;
-                let (handler, value) = first_word(rest);
-                Instruction::Write { handler: handler.to_owned(), value: value.to_owned() }
+            "print" | "printq" => print(rest, true, unquote),
+            "printn" | "printnq" => print(rest, false, unquote),
+            "save" | "append" => {
+                let (call, file) = shift_word(rest);
+                let to = Output::named(file, word == "append");
+                Instruction::Print { to, text: call.to_owned(), newline: true, unquote: false }
             }
-            "wait_time" => Instruction::WaitTime(needs("a time")?),
-            "wait" if rest.is_empty() => Instruction::WaitStep,
-            "wait" => Instruction::WaitTime(rest.to_owned()),
-            "wait_step" => Instruction::WaitStep,
-            "wait_stop" | "pause" | "wait_for_stop" => {
-                let count = if rest.is_empty() { Ok(1) } else { rest.parse::<u32>() };
-                Instruction::WaitStop(count.map_err(|_| format!("'{word}' needs a number, got '{rest}'"))?)
+            "read" | "readq" => Instruction::Read { call: text, unquote },
+            "write" | "writeq" => Instruction::Write { call: text, unquote },
+            "wait" if !rest.is_empty() => Instruction::WaitTime(text),
+            "wait_time" | "wait_for" => Instruction::WaitTime(text),
+            "wait" | "pause" | "wait_step" | "wait_stop" if rest.is_empty() => Instruction::WaitStep(1),
+            "pause" | "wait_step" | "wait_stop" => Instruction::WaitStep(u32::parse_plain(rest).ok()?),
+            "goto" | "loop" if rest.is_empty() => {
+                Instruction::Goto { target: Target::At(0), condition: text }
             }
-            "goto" => self.goto(rest)?,
-            "loop" => Instruction::Goto { label: 0, condition: rest.to_owned() },
-            "return" | "returnq" => Instruction::Return(rest.to_owned()),
-            "end" | "exit" => Instruction::End,
-            "stop" => Instruction::Stop,
-            "error" | "errorq" => Instruction::Error(rest.to_owned()),
-            other => return Err(format!("unknown instruction '{other}'")),
-        }))
+            "return" | "returnq" => {
+                self.variable(RESULT);
+                Instruction::Return { text, unquote }
+            }
+            "error" | "errorq" => Instruction::Error { text, unquote },
+            "end" | "exit" | "stop" if rest.is_empty() => Instruction::End(Ending::named(word)?),
+            _ => return None,
+        })
     }
 
-    fn goto(&self, rest: &str) -> Result<Instruction, String> {
-        let (label, condition) = first_word(rest);
-        let at = self.labels.get(label).ok_or_else(|| format!("no label '{label}'"))?;
-        Ok(Instruction::Goto { label: *at, condition: condition.to_owned() })
+    /// Notes a variable that an instruction sets.
+    fn variable(&mut self, name: &str) -> Option<String> {
+        let name = Some(name.to_owned()).filter(|name| !name.is_empty())?;
+        if !self.variables.contains(&name) {
+            self.variables.push(name.clone());
+        }
+        Some(name)
+    }
+
+    fn target(&self, label: &str) -> Option<Target> {
+        let ending = || Ending::named(label).map(Target::End);
+        self.labels
+            .get(label)
+            .map(|at| Target::At(*at))
+            .or_else(ending)
+            .or_else(|| begin(label).map(Target::At))
+    }
+
+    /// Where a label is.
+    pub(super) fn label(&self, name: &str) -> Option<usize> {
+        self.labels.get(name).copied().or_else(|| begin(name))
     }
 }
 
+/// The first instruction has labels of its own.
+fn begin(label: &str) -> Option<usize> {
+    matches!(label, "begin" | "loop").then_some(0)
+}
+
+fn syntax_error(word: &str) -> String {
+    format!("syntax error at '{word}'")
+}
+
 /// `[>FILE | >>FILE] TEXT`
-fn print(word: &str, rest: &str) -> Instruction {
-    let newline = !word.starts_with("printn");
+fn print(rest: &str, newline: bool, unquote: bool) -> Instruction {
     let Some(redirected) = rest.strip_prefix('>') else {
-        return Instruction::Print { file: None, append: false, newline, text: rest.to_owned() };
+        return Instruction::Print { to: Output::Standard, text: rest.to_owned(), newline, unquote };
     };
-    let (append, redirected) = match redirected.strip_prefix('>') {
-        Some(redirected) => (true, redirected),
-        None => (false, redirected),
-    };
-    let (file, text) = first_word(redirected);
-    Instruction::Print { file: Some(file.to_owned()), append, newline, text: text.to_owned() }
+    let appended = redirected.strip_prefix('>');
+    let (file, text) = shift_word(appended.unwrap_or(redirected));
+    let to = Output::named(file, appended.is_some());
+    Instruction::Print { to, text: text.to_owned(), newline, unquote }
+}
+
+impl Output {
+    fn named(file: &str, append: bool) -> Self {
+        match file {
+            "" | "-" => Self::Standard,
+            name => Self::File { name: name.to_owned(), append },
+        }
+    }
 }
