@@ -26,7 +26,7 @@ impl Signals {
             return Err(io::Error::new(ErrorKind::InvalidInput, text));
         }
         let (receiver, sender) = UnixStream::pair()?;
-        let delivery = SignalDelivery::with_pipe(receiver, sender, SignalOnly::default(), numbers)?;
+        let delivery = SignalDelivery::with_pipe(receiver, sender, SignalOnly, numbers)?;
         let arrived = Arc::new(AtomicBool::new(false));
         for &number in numbers {
             flag::register(number, Arc::clone(&arrived))?;

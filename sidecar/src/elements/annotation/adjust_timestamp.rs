@@ -8,6 +8,7 @@ use crate::element::{
     Time,
 };
 use crate::elements::basic::parse_handler;
+use crate::elements::queueing::show_interval;
 use crate::state::{Reader, Schema, StateError, Stateful, Writer};
 
 pub(super) static DESCRIPTOR: Descriptor = Descriptor {
@@ -86,7 +87,7 @@ impl Element for AdjustTimestamp {
         match handler {
             "time" => {
                 let sign = if self.shift.back { "-" } else { "" };
-                Ok(format!("{sign}{}", Time(0) + self.shift.span))
+                Ok(format!("{sign}{}", show_interval(self.shift.span)))
             }
             other => Err(HandlerError::NoHandler(other.to_owned())),
         }
@@ -147,7 +148,10 @@ mod tests {
         let mut bench = Bench::new("in :: TestIn -> a :: AdjustTimestamp(2us) -> out :: TestOut;");
         assert_eq!(adjusted(&mut bench, [0, 5000]), [0, 7000]);
         bench.router.write_handler("a", "time", "-0.000001").unwrap();
-        assert_eq!(bench.read("a", "time"), "-0.000001");
+        assert_eq!(bench.read("a", "time"), "-1us");
+        let mut moved = Bench::new("in :: TestIn -> a :: AdjustTimestamp(2us) -> out :: TestOut;");
+        bench.move_to(&mut moved);
+        assert_eq!(moved.read("a", "time"), "-1us");
         assert_eq!(adjusted(&mut bench, [500, 5000]), [0, 4000]);
     }
 

@@ -1,6 +1,10 @@
 //! CheckPaint: packets of one colour go to output 0, all others to output 1 or nowhere.
 
-use crate::element::{Annotations, Arg, Args, ConfigError, Cx, Descriptor, Element, Packet};
+use super::{ANNO, COLOR, COLOR_HANDLER, Color};
+use crate::element::{
+    Annotations, Args, ConfigError, Cx, Descriptor, Element, HandlerError, Packet, StateKind,
+};
+use crate::state::Stateful;
 
 const OTHER: &str = "other color";
 
@@ -9,9 +13,11 @@ pub(super) static DESCRIPTOR: Descriptor = Descriptor {
     summary: "checks packet paint annotation",
     ports: "1/1-2",
     processing: "a/ah",
-    args: &[Arg::required("COLOR", "0-255", "the colour")],
+    args: &[COLOR, ANNO],
     reads: Annotations::PAINT,
     drops: &[OTHER],
+    handlers: &[COLOR_HANDLER],
+    state: StateKind::Small,
     details: "Packets of another colour are dropped if output 1 is not connected.",
     example: r#"
         InfiniteSource(DATA \<01>, LIMIT 6, STOP true) -> r :: RoundRobinSwitch;
@@ -24,18 +30,30 @@ pub(super) static DESCRIPTOR: Descriptor = Descriptor {
     ..Descriptor::BASE
 };
 
-struct CheckPaint(u8);
+struct CheckPaint(Color);
 
 fn build(args: &Args<'_>) -> Result<Box<dyn Element>, ConfigError> {
-    Ok(Box::new(CheckPaint(args.need("COLOR")?)))
+    Ok(Box::new(CheckPaint(Color::build(args)?)))
 }
 
 impl Element for CheckPaint {
     fn action(&mut self, cx: &mut Cx<'_>, packet: Packet) -> Option<Packet> {
-        if packet.anno().paint == self.0 {
+        if packet.anno().paint == self.0.0 {
             return Some(packet);
         }
         cx.emit_or_drop(1, OTHER, packet);
         None
+    }
+
+    fn read(&mut self, _cx: &mut Cx<'_>, handler: &str, _param: &str) -> Result<String, HandlerError> {
+        self.0.read(handler)
+    }
+
+    fn write(&mut self, _cx: &mut Cx<'_>, handler: &str, value: &str) -> Result<(), HandlerError> {
+        self.0.write(handler, value)
+    }
+
+    fn stateful(&mut self) -> Option<&mut dyn Stateful> {
+        Some(&mut self.0)
     }
 }

@@ -1,17 +1,17 @@
 //! Paint: sets the paint annotation.
 
+use super::{ANNO, COLOR, COLOR_HANDLER, Color};
 use crate::element::{
-    Annotations, Arg, Args, Batch, ConfigError, Cx, Descriptor, Element, Handler, HandlerError, StateKind,
+    Annotations, Args, Batch, ConfigError, Cx, Descriptor, Element, HandlerError, StateKind,
 };
-use crate::elements::basic::parse_handler;
-use crate::state::{Reader, Schema, StateError, Stateful, Writer};
+use crate::state::Stateful;
 
 pub(super) static DESCRIPTOR: Descriptor = Descriptor {
     class: "Paint",
     summary: "sets packet paint annotations",
-    args: &[Arg::required("COLOR", "0-255", "the colour")],
+    args: &[COLOR, ANNO],
     writes: Annotations::PAINT,
-    handlers: &[Handler::both("color", "the colour")],
+    handlers: &[COLOR_HANDLER],
     state: StateKind::Small,
     details: "The colour is a number that goes along with the packet, for CheckPaint, PaintSwitch and PaintTee \
               to look at.",
@@ -28,50 +28,28 @@ pub(super) static DESCRIPTOR: Descriptor = Descriptor {
     ..Descriptor::BASE
 };
 
-struct Paint(u8);
+struct Paint(Color);
 
 fn build(args: &Args<'_>) -> Result<Box<dyn Element>, ConfigError> {
-    Ok(Box::new(Paint(args.need("COLOR")?)))
+    Ok(Box::new(Paint(Color::build(args)?)))
 }
 
 impl Element for Paint {
     fn push(&mut self, _cx: &mut Cx<'_>, _port: usize, batch: &mut Batch) {
         for packet in batch.iter_mut() {
-            packet.anno_mut().paint = self.0;
+            packet.anno_mut().paint = self.0.0;
         }
     }
 
     fn read(&mut self, _cx: &mut Cx<'_>, handler: &str, _param: &str) -> Result<String, HandlerError> {
-        match handler {
-            "color" => Ok(self.0.to_string()),
-            other => Err(HandlerError::NoHandler(other.to_owned())),
-        }
+        self.0.read(handler)
     }
 
     fn write(&mut self, _cx: &mut Cx<'_>, handler: &str, value: &str) -> Result<(), HandlerError> {
-        if handler != "color" {
-            return Err(HandlerError::NoHandler(handler.to_owned()));
-        }
-        self.0 = parse_handler(value)?;
-        Ok(())
+        self.0.write(handler, value)
     }
 
     fn stateful(&mut self) -> Option<&mut dyn Stateful> {
-        Some(self)
-    }
-}
-
-impl Stateful for Paint {
-    fn schema(&self) -> Schema {
-        Schema { name: "paint", version: 1 }
-    }
-
-    fn save(&self, w: &mut Writer) {
-        w.put_u8(self.0);
-    }
-
-    fn restore(&mut self, r: &mut Reader<'_>) -> Result<(), StateError> {
-        self.0 = r.get_u8()?;
-        Ok(())
+        Some(&mut self.0)
     }
 }

@@ -9,6 +9,7 @@ pub(super) static DESCRIPTOR: Descriptor = Descriptor {
     summary: "sends packets to output chosen by paint annotation",
     ports: "1/-",
     processing: "h/h",
+    args: &[super::ANNO],
     reads: Annotations::PAINT,
     drops: &[NO_OUTPUT],
     details: "A packet of colour N leaves by output N, and is dropped if there is none.",
@@ -25,7 +26,8 @@ pub(super) static DESCRIPTOR: Descriptor = Descriptor {
 
 struct PaintSwitch;
 
-fn build(_: &Args<'_>) -> Result<Box<dyn Element>, ConfigError> {
+fn build(args: &Args<'_>) -> Result<Box<dyn Element>, ConfigError> {
+    super::check_anno(args)?;
     Ok(Box::new(PaintSwitch))
 }
 
@@ -52,6 +54,23 @@ mod tests {
         bench.push_packets("in", 0, [1, 0, 2, 1].map(painted));
         assert_eq!((bench.take("a"), bench.take("b")), (vec![vec![0]], vec![vec![1], vec![1]]));
         assert_eq!(bench.drops("s", "no output of this color"), 1);
+    }
+
+    #[test]
+    fn colors_change_by_handler_and_move() {
+        let text = "in :: TestIn -> p :: Paint(1) -> c :: CheckPaint(2, ANNO PAINT) -> t :: PaintTee(3) -> out :: TestOut;
+                    t[1] -> copy :: TestOut;";
+        let (mut from, mut to) = (Bench::new(text), Bench::new(text));
+        for element in ["p", "c", "t"] {
+            from.router.write_handler(element, "color", "9").unwrap();
+            assert!(from.router.write_handler(element, "color", "256").is_err());
+        }
+        from.move_to(&mut to);
+        to.push("in", b"x");
+        assert_eq!((to.take("out").len(), to.take("copy").len(), to.read("t", "color")), (1, 1, "9".into()));
+        let error = Bench::error("Idle -> PaintSwitch(ANNO DST_IP) -> Discard;");
+        assert!(error.contains("ANNO: the only annotation for colours is PAINT, got 'DST_IP'"), "{error}");
+        assert!(Bench::error("Idle -> Paint -> Discard;").contains("COLOR"));
     }
 
     #[test]

@@ -10,6 +10,7 @@ pub(super) static DESCRIPTOR: Descriptor = Descriptor {
     args: &[
         Arg::optional("TIMESTAMP", "time", "now", "the time"),
         Arg::keyword("FIRST", "bool", "false", "whether to set the first timestamp annotation instead"),
+        Arg::keyword("DELTA", "bool", "false", "not taken any more: use SetTimestampDelta(TYPE FIRST)"),
     ],
     writes: Annotations::TIMESTAMP,
     example: r#"
@@ -31,6 +32,9 @@ struct SetTimestamp {
 }
 
 fn build(args: &Args<'_>) -> Result<Box<dyn Element>, ConfigError> {
+    if args.or("DELTA", false)? {
+        return Err("SetTimestamp(DELTA) is deprecated, use SetTimestampDelta(TYPE FIRST)".into());
+    }
     let at = match args.text("TIMESTAMP") {
         None | Some("now") => None,
         Some(_) => Some(Time(0) + args.need::<Duration>("TIMESTAMP")?),
@@ -65,5 +69,9 @@ mod tests {
         bench.push("b", b"2");
         assert_eq!(bench.take_packets("x")[0].anno().timestamp, bench.now);
         assert_eq!(bench.take_packets("y")[0].anno().timestamp, Time(2_500_000_000));
+        let error = Bench::error("Idle -> SetTimestamp(DELTA true) -> Discard;");
+        assert!(error.contains("SetTimestamp(DELTA) is deprecated"), "{error}");
+        let error = Bench::error("Idle -> SetTimestamp(soon) -> Discard;");
+        assert!(error.contains("TIMESTAMP: expected time in seconds, got 'soon'"), "{error}");
     }
 }

@@ -46,16 +46,18 @@ pub(super) static DESCRIPTOR: Descriptor = Descriptor {
     ties,
     state: StateKind::Small,
     details: "A packet passes if START <= timestamp < END. START and END can each be given in one way only. The \
-              first packet from END on calls END_CALL before it is looked at, so that the handler can move the \
-              range for it; $t in the value is its timestamp.",
+              first packet from END on calls END_CALL before it is looked at: a handler of the filter itself can \
+              so move the range for it; $t in the value is its timestamp.",
     example: r#"
         RatedSource(DATA \<01>, RATE 10, LIMIT 12, STOP true)
             -> SetTimestampDelta
             -> f :: TimeFilter(0.2, 0.5, END_CALL end.run $t)
             -> Print(pass, TIMESTAMP true)
             -> Discard;
-        f[1] -> Print(not, TIMESTAMP true) -> Discard;
-        end :: Script(TYPE PASSIVE, print "the end at $args", write f.start 0.7, write f.interval 0.2);
+        f[1] -> Print(not, TIMESTAMP true)
+            -> Counter(COUNT_CALL 4 f.extend_interval 0.4)
+            -> Discard;
+        end :: Script(TYPE PASSIVE, print "the end at $args");
         DriverManager(wait_stop, print "from $(f.start) to $(f.end)");
     "#,
     build,

@@ -8,7 +8,7 @@ pub(super) static DESCRIPTOR: Descriptor = Descriptor {
     ports: "1/1-",
     processing: "l/lh",
     args: &[Arg::optional("N", "unsigned", "", "number of outputs; must be what is connected")],
-    details: "Copies are pushed before the pulled packet is handed on.",
+    details: "The copies are pushed when the pull is done.",
     example: r#"
         InfiniteSource(DATA \<01 02>, LIMIT 3) -> Queue -> t :: PullTee -> Print(pulled) -> Discard;
         t[1] -> Print(pushed) -> Discard;

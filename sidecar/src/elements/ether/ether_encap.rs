@@ -19,7 +19,7 @@ pub(super) static DESCRIPTOR: Descriptor = Descriptor {
     handlers: &[
         Handler::both("src", "source address"),
         Handler::both("dst", "destination address"),
-        Handler::both("ethertype", "protocol number, in hexadecimal"),
+        Handler::both("ethertype", "protocol number"),
     ],
     state: StateKind::Small,
     example: r#"
@@ -69,7 +69,7 @@ impl Element for EtherEncap {
         match handler {
             "dst" => Ok(self.address(0).to_string()),
             "src" => Ok(self.address(6).to_string()),
-            "ethertype" => Ok(format!("{:02x}{:02x}", self.header[12], self.header[13])),
+            "ethertype" => Ok(u16::from_be_bytes([self.header[12], self.header[13]]).to_string()),
             other => Err(HandlerError::NoHandler(other.to_owned())),
         }
     }
@@ -78,11 +78,7 @@ impl Element for EtherEncap {
         match handler {
             "dst" => self.header[..6].copy_from_slice(&parse_handler::<EtherAddr>(value)?.0),
             "src" => self.header[6..12].copy_from_slice(&parse_handler::<EtherAddr>(value)?.0),
-            "ethertype" => {
-                let number = u16::from_str_radix(value.trim().trim_start_matches("0x"), 16);
-                let number = number.map_err(|_| HandlerError::Refused("expected ethertype".to_owned()))?;
-                self.header[12..].copy_from_slice(&number.to_be_bytes());
-            }
+            "ethertype" => self.header[12..].copy_from_slice(&parse_handler::<u16>(value)?.to_be_bytes()),
             other => return Err(HandlerError::NoHandler(other.to_owned())),
         }
         Ok(())
@@ -120,6 +116,23 @@ mod tests {
         let packets = bench.take_packets("out");
         assert_eq!(packets[0].data(), [7, 8, 9, 10, 11, 12, 1, 2, 3, 4, 5, 6, 8, 0, b'x']);
         assert_eq!(packets[0].mac_offset(), Some(0));
+    }
+
+    #[test]
+    fn handlers_change_the_header_and_it_moves() {
+        let text = "in :: TestIn -> e :: EtherEncap(0x0800, 1:1:1:1:1:1, 2:2:2:2:2:2) -> out :: TestOut;";
+        let (mut from, mut to) = (Bench::new(text), Bench::new(text));
+        assert_eq!(
+            (from.read("e", "ethertype"), from.read("e", "dst")),
+            ("2048".into(), "02-02-02-02-02-02".into())
+        );
+        for (handler, value) in [("ethertype", "0x0806"), ("src", "3:3:3:3:3:3"), ("dst", "4:4:4:4:4:4")] {
+            from.router.write_handler("e", handler, value).unwrap();
+        }
+        from.move_to(&mut to);
+        to.push("in", b"x");
+        assert_eq!(to.take("out"), [[4, 4, 4, 4, 4, 4, 3, 3, 3, 3, 3, 3, 8, 6, b'x']]);
+        assert!(to.router.write_handler("e", "ethertype", "ip").is_err());
     }
 
     #[test]

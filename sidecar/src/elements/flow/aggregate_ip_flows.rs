@@ -39,11 +39,11 @@ pub(super) static DESCRIPTOR: Descriptor = Descriptor {
               timeout ends: its next packet begins another one. With two inputs, packets leave by the output of \
               their input's number; with one, what belongs to no flow leaves by output 1 or is dropped.",
     example: r#"
-        RatedSource(DATA \<01 02>, RATE 10, LIMIT 8, STOP true) -> r :: RoundRobinSwitch;
-        r[0] -> UDPIPEncap(1.0.0.1, 1000, 2.0.0.2, 53) -> f :: AggregateIPFlows(UDP_TIMEOUT 0.35);
+        RatedSource(DATA \<01 02>, RATE 1, LIMIT 8, STOP true) -> r :: RoundRobinSwitch;
+        r[0] -> UDPIPEncap(1.0.0.1, 1000, 2.0.0.2, 53) -> f :: AggregateIPFlows(UDP_TIMEOUT 2);
         r[1] -> UDPIPEncap(2.0.0.2, 53, 1.0.0.1, 1000) -> f;
-        r[2] -> Switch -> UDPIPEncap(1.0.0.9, 2000, 2.0.0.2, 53) -> f;
-        r[3] -> Print(noip) -> MarkIPHeader -> f;
+        r[2] -> UDPIPEncap(1.0.0.9, 2000, 2.0.0.2, 53) -> f;
+        r[3] -> MarkIPHeader -> f;
         f -> IPPrint(AGGREGATE true, PAINT true) -> Discard;
         f[1] -> Print(noflow) -> Discard;
         DriverManager(wait_stop, print "$(f.nflows) flows");

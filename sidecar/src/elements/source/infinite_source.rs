@@ -257,6 +257,16 @@ mod tests {
     }
 
     #[test]
+    fn the_driver_that_it_asks_to_stop_may_let_it_go_on() {
+        let text = "s :: InfiniteSource(a, 2, STOP true) -> out :: TestOut;
+                    DriverManager(wait_stop, write s.limit 5, wait_stop, wait 1s);";
+        let mut bench = Bench::new(text);
+        bench.settle(20);
+        assert_eq!(bench.take("out").len(), 5);
+        assert!(bench.pass().next_timer.is_some());
+    }
+
+    #[test]
     fn what_handlers_changed_moves() {
         let text = "s :: InfiniteSource(a, 1) -> out :: TestOut;";
         let (mut from, mut to) = (Bench::new(text), Bench::new(text));

@@ -37,8 +37,8 @@ pub(super) static DESCRIPTOR: Descriptor = Descriptor {
     example: r#"
         s :: TimedSource(0.5, DATA tick, LIMIT 5, STOP true)
             -> Print(CONTENTS ASCII, TIMESTAMP true) -> Discard;
-        DriverManager(wait 1.2s, print "$(s.count) every $(s.interval) seconds", write s.interval 0.1,
-                      wait_stop, print $(s.count));
+        DriverManager(wait 1.2s, print "$(s.count) every $(s.interval)", write s.interval 0.1,
+                      wait_stop, print "$(s.count) every $(s.interval)");
     "#,
     build,
     ..Descriptor::BASE
