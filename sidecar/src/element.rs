@@ -285,6 +285,8 @@ pub enum Outside {
     Device(Direction),
     /// Sockets of its own.
     Socket,
+    /// The link to another part, which whoever drives the router serves.
+    Link,
 }
 
 /// A configuration argument.

@@ -15,7 +15,8 @@ const PASSES: usize = 3000;
 const STOPS: usize = 60;
 
 fn classes() -> impl Iterator<Item = &'static Descriptor> {
-    let outside = |class: &&Descriptor| matches!(class.outside, Outside::Device(_) | Outside::Socket);
+    let outside =
+        |class: &&Descriptor| matches!(class.outside, Outside::Device(_) | Outside::Socket | Outside::Link);
     classes_with_outside().filter(move |class| !outside(class))
 }
 

@@ -273,6 +273,19 @@ impl Value for Duration {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Bandwidth(pub u64);
 
+impl fmt::Display for Bandwidth {
+    /// In bits a second with the unit that fits, as Click shows it; from about 0.5 GB a second on in bytes.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let rate = self.0 as f64;
+        match self.0 {
+            0x2000_0000.. => write!(f, "{}MBps", rate / 1e6),
+            125_000_000.. => write!(f, "{}Gbps", rate * 8.0 / 1e9),
+            125_000.. => write!(f, "{}Mbps", rate * 8.0 / 1e6),
+            _ => write!(f, "{}kbps", rate * 8.0 / 1e3),
+        }
+    }
+}
+
 impl Value for Bandwidth {
     fn parse(text: &str, _: &Scope<'_>) -> Result<Self, String> {
         let wrong = || format!("expected bandwidth, got '{text}'");
@@ -335,5 +348,7 @@ mod tests {
         }
         assert_eq!(Bandwidth::parse_plain("8 kbps"), Ok(Bandwidth(1000)));
         assert_eq!(Bandwidth::parse_plain("2MB/s"), Ok(Bandwidth(2_000_000)));
+        let shown = [150, 125_000, 2_500_000_000, 200_000_000].map(|rate| Bandwidth(rate).to_string());
+        assert_eq!(shown, ["1.2kbps", "1Mbps", "2500MBps", "1.6Gbps"]);
     }
 }

@@ -53,14 +53,14 @@ impl Example {
     }
 }
 
-/// Runs an example to its end. `None` if it touches devices or sockets; then it is only checked.
+/// Runs an example to its end. `None` if it touches devices, sockets or links; then it is only checked.
 pub fn output(text: &str) -> Result<Option<String>, Diagnostics> {
     let registry = Registry::standard();
     let graph = settle(text, &registry)?;
     let classes = graph.flat.elements.iter().filter_map(|element| registry.descriptor(&element.class));
     if classes
         .map(|class| class.outside)
-        .any(|outside| matches!(outside, Outside::Device(_) | Outside::Socket))
+        .any(|outside| matches!(outside, Outside::Device(_) | Outside::Socket | Outside::Link))
     {
         return Router::check(&graph, &registry).map(|()| None);
     }

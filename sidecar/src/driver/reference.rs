@@ -120,6 +120,7 @@ fn facts(class: &Descriptor) -> Vec<(&'static str, String)> {
         Outside::File => "reads or writes a file",
         Outside::Device(_) => "uses a network device: bound by `spec.ports` in a pod",
         Outside::Socket => "opens sockets",
+        Outside::Link => "the other end of its edge is in another part: a link carries the packets",
     };
     let facts = [
         ("Ports", class.ports.to_owned()),

@@ -58,6 +58,11 @@ impl Cx<'_> {
         self.core.names.get(self.id as usize).map_or("", String::as_str)
     }
 
+    /// The class of this element.
+    pub fn class(&self) -> &'static str {
+        self.core.classes.get(self.id as usize).map_or("", |class| class.class)
+    }
+
     /// How many inputs are connected.
     #[inline]
     pub fn inputs(&self) -> usize {

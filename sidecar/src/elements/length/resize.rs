@@ -1,8 +1,11 @@
 //! Resize: adds bytes to both ends of packets, or takes them away.
 
-use crate::element::{Arg, Args, ConfigError, Cx, Descriptor, Element, Handler, HandlerError, Packet};
+use crate::element::{
+    Arg, Args, ConfigError, Cx, Descriptor, Element, Handler, HandlerError, Packet, StateKind,
+};
 use crate::elements::basic::parse_handler;
 use crate::packet::MAX_LENGTH;
+use crate::state::{Reader, Schema, StateError, Stateful, Writer};
 
 const TOO_LONG: &str = "packet too long";
 
@@ -18,6 +21,14 @@ pub(super) static DESCRIPTOR: Descriptor = Descriptor {
         Handler::both("head", "bytes to add in front"),
         Handler::both("tail", "bytes to add at the end"),
     ],
+    state: StateKind::Small,
+    example: r#"
+        RatedSource(DATA \<01 02 03 04 05 06>, RATE 100, LIMIT 4, STOP true)
+            -> r :: Resize(-2, 1)
+            -> Print
+            -> Discard;
+        Script(wait 15ms, write r.head 2, write r.tail -3, print "head $(r.head), tail $(r.tail)");
+    "#,
     build,
     ..Descriptor::BASE
 };
@@ -72,6 +83,27 @@ impl Element for Resize {
             "tail" => self.tail = parse_handler(value)?,
             other => return Err(HandlerError::NoHandler(other.to_owned())),
         }
+        Ok(())
+    }
+
+    fn stateful(&mut self) -> Option<&mut dyn Stateful> {
+        Some(self)
+    }
+}
+
+impl Stateful for Resize {
+    fn schema(&self) -> Schema {
+        Schema { name: "resize", version: 1 }
+    }
+
+    fn save(&self, w: &mut Writer) {
+        w.put_u32(self.head as u32);
+        w.put_u32(self.tail as u32);
+    }
+
+    fn restore(&mut self, r: &mut Reader<'_>) -> Result<(), StateError> {
+        self.head = r.get_u32()? as i32;
+        self.tail = r.get_u32()? as i32;
         Ok(())
     }
 }

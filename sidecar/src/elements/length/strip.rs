@@ -9,6 +9,12 @@ pub(super) static DESCRIPTOR: Descriptor = Descriptor {
     summary: "strips bytes from front of packets",
     args: &[Arg::required("LENGTH", "unsigned", "how many bytes")],
     drops: &[SHORT],
+    details: "Packets shorter than LENGTH are dropped.",
+    example: r#"
+        InfiniteSource(DATA \<01 02 03 04 05 06>, LIMIT 1) -> Strip(4) -> Print(stripped) -> Unstrip(2) -> Print(back) -> Discard;
+        InfiniteSource(DATA \<01 02>, LIMIT 1) -> short :: Strip(4) -> Print(never) -> Discard;
+        DriverManager(wait 1ms, print $(short.drop_reasons));
+    "#,
     build,
     ..Descriptor::BASE
 };

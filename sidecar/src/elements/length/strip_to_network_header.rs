@@ -9,6 +9,19 @@ pub(super) static DESCRIPTOR: Descriptor = Descriptor {
     summary: "strips everything preceding network header",
     reads: Annotations::NETWORK_HEADER,
     drops: &[NO_HEADER],
+    details: "Packets without a network header (MarkIPHeader, CheckIPHeader … set it) are dropped.",
+    example: r#"
+        InfiniteSource(DATA abc, LIMIT 2, STOP true) -> sources :: RoundRobinSwitch;
+        sources[0]
+            -> UDPIPEncap(1.0.0.1, 1234, 2.0.0.2, 53)
+            -> EtherEncap(0x0800, 2:0:0:0:0:1, 2:0:0:0:0:2)
+            -> Print(frame, 45)
+            -> strip :: StripToNetworkHeader
+            -> Print(packet, 31)
+            -> Discard;
+        sources[1] -> Print("no header") -> strip;
+        DriverManager(wait_stop, print $(strip.drop_reasons));
+    "#,
     build,
     ..Descriptor::BASE
 };

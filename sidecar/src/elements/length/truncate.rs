@@ -15,6 +15,12 @@ pub(super) static DESCRIPTOR: Descriptor = Descriptor {
         ),
     ],
     reads: Annotations::EXTRA_LENGTH,
+    example: r#"
+        InfiniteSource(DATA \<01 02 03 04 05 06>, LIMIT 3, STOP true) -> t :: RoundRobinSwitch;
+        t[0] -> Truncate(4) -> Print(cut) -> Pad -> Print(padded) -> Discard;
+        t[1] -> Truncate(4, EXTRA_LENGTH false) -> Print(cut) -> Pad -> Print("nothing to pad") -> Discard;
+        t[2] -> Truncate(10) -> Print("short enough") -> Discard;
+    "#,
     build,
     ..Descriptor::BASE
 };

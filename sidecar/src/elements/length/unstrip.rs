@@ -7,6 +7,13 @@ pub(super) static DESCRIPTOR: Descriptor = Descriptor {
     class: "Unstrip",
     summary: "unstrips bytes from front of packets",
     args: &[Arg::required("LENGTH", "unsigned", "how many bytes")],
+    details: "The bytes are those that Strip took away, as long as nothing has written over them.",
+    example: r#"
+        InfiniteSource(DATA \<01 02 03 04 05 06>, LIMIT 2, STOP true)
+            -> Strip(4) -> Print(stripped)
+            -> Unstrip(3) -> Print(back)
+            -> Discard;
+    "#,
     build,
     ..Descriptor::BASE
 };

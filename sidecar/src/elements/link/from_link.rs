@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 
 use super::{ALL, FROM_ARGS};
 use crate::element::{
-    Args, Batch, ConfigError, Cx, Descriptor, Element, Handler, HandlerError, Packet, StateKind,
+    Args, Batch, ConfigError, Cx, Descriptor, Element, Handler, HandlerError, Outside, Packet, StateKind,
 };
 use crate::state::{Reader, Schema, StateError, Stateful, Writer};
 
@@ -24,6 +24,14 @@ pub(super) static DESCRIPTOR: Descriptor = Descriptor {
     writes: ALL,
     handlers: HANDLERS,
     state: StateKind::Small,
+    outside: Outside::Link,
+    details: "A cut writes it where it removes a push edge; it is not written by hand. Packets that the part's \
+              link brings for the edge leave here.",
+    example: r#"
+        // What part b becomes when `InfiniteSource -> Print -> Discard` is cut before the Print.
+        from :: FromLink(EDGE 1, FROM a) -> Print -> Discard;
+        DriverManager(wait 1s, print "$(from.count) packets received over edge $(from.edge)");
+    "#,
     build,
     ..Descriptor::BASE
 };
@@ -37,6 +45,14 @@ pub(super) static PULL: Descriptor = Descriptor {
     writes: ALL,
     handlers: HANDLERS,
     state: StateKind::Small,
+    outside: Outside::Link,
+    details: "A cut writes it where it removes a pull edge. Packets wait here until they are pulled; each that \
+              was gives credit back to the ToLinkPull of that edge.",
+    example: r#"
+        // What part b becomes when `Queue -> TimedSink` is cut between the two.
+        from :: FromLinkPull(EDGE 1, FROM a) -> TimedSink(10ms);
+        DriverManager(wait 1s, print "$(from.count) packets received, $(from.length) wait");
+    "#,
     build,
     ..Descriptor::BASE
 };

@@ -1,7 +1,9 @@
 //! ToLink and ToLinkPull: give packets to a cut edge. ToLinkPull pulls them as the far side grants credit.
 
 use super::{ALL, TO_ARGS};
-use crate::element::{Args, Batch, ConfigError, Cx, Descriptor, Element, Handler, HandlerError, StateKind};
+use crate::element::{
+    Args, Batch, ConfigError, Cx, Descriptor, Element, Handler, HandlerError, Outside, StateKind,
+};
 use crate::packet::BATCH;
 use crate::state::{Reader, Schema, StateError, Stateful, Writer};
 
@@ -17,6 +19,15 @@ pub(super) static DESCRIPTOR: Descriptor = Descriptor {
     reads: ALL,
     handlers: HANDLERS,
     state: StateKind::Small,
+    outside: Outside::Link,
+    details: "A cut writes it where it removes an edge from a push output; it is not written by hand. What \
+              drives the part carries its packets, with the annotations that the far side reads, to the \
+              FromLink of that edge.",
+    example: r#"
+        // What part a becomes when `InfiniteSource -> Discard` is cut between the two.
+        InfiniteSource(DATA abc, LIMIT 3, STOP true) -> to :: ToLink(EDGE 1, TO b);
+        DriverManager(wait_stop, print "$(to.count) packets sent over edge $(to.edge)");
+    "#,
     build,
     ..Descriptor::BASE
 };
@@ -30,6 +41,15 @@ pub(super) static PULL: Descriptor = Descriptor {
     reads: ALL,
     handlers: HANDLERS,
     state: StateKind::Small,
+    outside: Outside::Link,
+    details: "A cut writes it where it removes a pull edge. It pulls as many packets as the far side's \
+              FromLinkPull has given credit for, so that a puller there does not empty the queue here before \
+              its time.",
+    example: r#"
+        // What part a becomes when `Queue -> TimedSink` is cut between the two.
+        TimedSource(10ms, DATA abc, LIMIT 3, STOP true) -> Queue -> to :: ToLinkPull(EDGE 1, TO b);
+        DriverManager(wait_stop, print "$(to.count) packets sent over edge $(to.edge)");
+    "#,
     build,
     ..Descriptor::BASE
 };

@@ -55,6 +55,11 @@ impl TokenBucket {
         u64::try_from(self.tokens / TOKEN).unwrap_or(0)
     }
 
+    /// Whether there are `count` tokens. None are there while something is owed.
+    pub(crate) fn has(&self, count: u64) -> bool {
+        self.tokens >= billionths(count)
+    }
+
     /// Takes tokens; what is not there is owed.
     pub(crate) fn take(&mut self, count: u64) {
         self.tokens = self.tokens.saturating_sub(billionths(count));

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use super::interval::show_interval;
+use super::interval::{get_duration, put_duration, show_interval};
 use crate::element::{
     Annotations, Arg, Batch, Cx, Descriptor, Handler, HandlerError, Packet, StateKind, Time,
 };
@@ -89,10 +89,11 @@ impl Delay {
 
 impl Stateful for Delay {
     fn schema(&self) -> Schema {
-        Schema { name: "delay", version: 1 }
+        Schema { name: "delay", version: 2 }
     }
 
     fn save(&self, w: &mut Writer) {
+        put_duration(self.delay, w);
         w.put_bool(self.waiting.is_some());
         if let Some(packet) = &self.waiting {
             packet.save(w);
@@ -100,6 +101,7 @@ impl Stateful for Delay {
     }
 
     fn restore(&mut self, r: &mut Reader<'_>) -> Result<(), StateError> {
+        self.delay = get_duration(r)?;
         self.waiting = if r.get_bool()? { Some(Packet::restore(r)?) } else { None };
         Ok(())
     }

@@ -8,6 +8,22 @@ pub(super) static DESCRIPTOR: Descriptor = Descriptor {
     class: "DelayShaper",
     summary: "shapes traffic to meet delay requirements",
     processing: "l/l",
+    details: "A packet may be pulled when DELAY has passed since its timestamp; one without a timestamp counts \
+              from when it was pulled from upstream. One packet waits in the element, the others stay \
+              upstream, so a later packet never overtakes. The timestamp is set to when it leaves. A new delay \
+              counts for packets that were not pulled yet.",
+    example: r#"
+        RatedSource(DATA abc, RATE 100, LIMIT 4)
+            -> q :: Queue
+            -> d :: DelayShaper(25ms)
+            -> Unqueue
+            -> Print(TIMESTAMP true)
+            -> Discard;
+        DriverManager(wait 30ms,
+            print "$(q.length) wait",
+            write d.delay 5ms, wait 50ms,
+            print "$(q.length) wait, delay $(d.delay)");
+    "#,
     build,
     ..COMMON
 };

@@ -8,6 +8,22 @@ pub(super) static DESCRIPTOR: Descriptor = Descriptor {
     class: "DelayUnqueue",
     summary: "delay inducing pull-to-push converter",
     processing: "l/h",
+    details: "Pulls packets, and pushes each when DELAY has passed since its timestamp; one without a \
+              timestamp counts from when it was pulled. One packet waits in the element, the others stay \
+              upstream, so a later packet never overtakes. The timestamp of what leaves is when it was due. A \
+              new delay counts for packets that were not pulled yet.",
+    example: r#"
+        RatedSource(DATA abc, RATE 100, LIMIT 5)
+            -> q :: Queue
+            -> d :: DelayUnqueue(25ms)
+            -> SetTimestamp
+            -> Print(TIMESTAMP true)
+            -> Discard;
+        DriverManager(wait 20ms,
+            print "$(q.length) wait",
+            write d.delay 5ms, wait 50ms,
+            print "$(q.length) wait, delay $(d.delay)");
+    "#,
     build,
     ..COMMON
 };

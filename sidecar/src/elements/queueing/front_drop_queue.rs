@@ -6,6 +6,19 @@ use crate::element::Descriptor;
 pub(super) static DESCRIPTOR: Descriptor = Descriptor {
     class: "FrontDropQueue",
     summary: "stores packets in drop-from-front FIFO queue",
+    details: "As NotifierQueue, but when it is full the packet that waits longest makes room for the one that \
+              comes, also when `capacity` is made smaller.",
+    example: r#"
+        TimedSource(10ms, DATA A, LIMIT 3) -> q :: FrontDropQueue(4);
+        TimedSource(10ms, DATA B, LIMIT 3) -> q;
+        q[1] -> Print(lost, CONTENTS ASCII) -> Discard;
+        q -> u :: Unqueue(ACTIVE false) -> Print(passed, CONTENTS ASCII) -> Discard;
+        DriverManager(wait 50ms,
+            print "$(q.length) wait, $(q.drops) lost",
+            write q.capacity 3,
+            write u.active true, wait 1ms,
+            print "$(u.count) passed");
+    "#,
     build: |args| build(args, Notice::Pullers, Victim::Oldest),
     ..COMMON
 };

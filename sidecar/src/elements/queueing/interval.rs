@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::state::{Reader, StateError, Writer};
+
 /// The shortest time between two runs of a timed element: less would let it take all the time.
 pub(crate) const SHORTEST: Duration = Duration::from_micros(1);
 
@@ -15,6 +17,19 @@ pub(crate) fn show_interval(span: Duration) -> String {
         (_, nanos) if nanos % 1000 == 0 => format!("{seconds}.{:06}s", nanos / 1000),
         _ => format!("{seconds}.{nanos:09}s"),
     }
+}
+
+pub(super) fn put_duration(span: Duration, w: &mut Writer) {
+    w.put_u64(span.as_secs());
+    w.put_u32(span.subsec_nanos());
+}
+
+pub(super) fn get_duration(r: &mut Reader<'_>) -> Result<Duration, StateError> {
+    let (seconds, nanos) = (r.get_u64()?, r.get_u32()?);
+    if nanos >= 1_000_000_000 {
+        return Err(StateError::Invalid { what: "nanoseconds", value: nanos.into() });
+    }
+    Ok(Duration::new(seconds, nanos))
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use super::interval::show_interval;
+use super::interval::{get_duration, put_duration, show_interval};
 use crate::config::Bandwidth;
 use crate::element::{
     Annotations, Arg, Args, Batch, ConfigError, Cx, Descriptor, Element, Handler, HandlerError, Packet,
@@ -36,6 +36,23 @@ pub(super) static DESCRIPTOR: Descriptor = Descriptor {
     ],
     drops: &[RESET],
     state: StateKind::Small,
+    details: "Models a link: a packet arrives when it was sent (its length, with the extra length annotation, \
+              over BANDWIDTH) and LATENCY has passed. The next one is pulled when the last one has been sent; \
+              what does not fit stays upstream. Timestamps are set to when packets arrive. Setting `latency` \
+              or `bandwidth` drops what is on the link.",
+    example: r#"
+        // A packet of 100 bytes takes 10 ms to be sent, and 50 ms on the way.
+        InfiniteSource(LENGTH 100, LIMIT 14)
+            -> q :: Queue
+            -> l :: LinkUnqueue(50ms, 80kbps)
+            -> Print(MAXLENGTH 4, TIMESTAMP true)
+            -> Discard;
+        DriverManager(wait 45ms, print "$(q.length) wait, $(l.size) are on the link",
+            wait 40ms, print "$(q.length) wait, $(l.size) are on the link",
+            write l.bandwidth 160kbps, write l.latency 20ms,
+            print "$(l.bandwidth) bytes a second, $(l.latency); lost: $(l.drop_reasons)",
+            wait 50ms, print "$(q.length) wait, $(l.size) are on the link");
+    "#,
     build,
     ..Descriptor::BASE
 };
@@ -182,10 +199,12 @@ impl Element for LinkUnqueue {
 
 impl Stateful for LinkUnqueue {
     fn schema(&self) -> Schema {
-        Schema { name: "link-unqueue", version: 1 }
+        Schema { name: "link-unqueue", version: 2 }
     }
 
     fn save(&self, w: &mut Writer) {
+        put_duration(self.latency, w);
+        w.put_u64(self.bandwidth);
         w.put_bool(self.back_to_back);
         w.put_u32(self.packets.len() as u32);
         for packet in &self.packets {
@@ -194,6 +213,11 @@ impl Stateful for LinkUnqueue {
     }
 
     fn restore(&mut self, r: &mut Reader<'_>) -> Result<(), StateError> {
+        self.latency = get_duration(r)?;
+        self.bandwidth = match r.get_u64()? {
+            0 => return Err(StateError::Invalid { what: "bandwidth", value: 0 }),
+            bandwidth => bandwidth,
+        };
         self.back_to_back = r.get_bool()?;
         self.packets.clear();
         for _ in 0..r.get_u32()? {

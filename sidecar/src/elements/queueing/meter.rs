@@ -13,6 +13,21 @@ pub(super) static DESCRIPTOR: Descriptor = Descriptor {
     class: "Meter",
     summary: "classifies packet stream by rate (pkt/s)",
     args: &[Arg::rest("RATE", "unsigned", "packets a second from which on the next output is used; rising")],
+    details: "Estimates the rate of the packets that pass, as an average over some 16 ms, and sends them all \
+              to the output of that rate: output 0 below the first RATE, output 1 from there to the second, \
+              and so on.",
+    example: r#"
+        s :: RatedSource(DATA abc, RATE 200)
+            -> m :: Meter(500, 1500);
+        m[0] -> low :: Counter -> Discard;
+        m[1] -> middle :: Counter -> Discard;
+        m[2] -> high :: Counter -> Discard;
+        DriverManager(print $(m.meters),
+            wait 50ms, write s.rate 1000,
+            wait 50ms, print "$(low.count) $(middle.count) $(high.count), rate $(m.rate)",
+            write s.rate 2500,
+            wait 50ms, print "$(low.count) $(middle.count) $(high.count), rate $(m.rate)");
+    "#,
     build: |args| build(args, Unit::Packets, |text| args.parse("", text)),
     ..COMMON
 };
@@ -21,6 +36,19 @@ pub(super) static BANDWIDTH: Descriptor = Descriptor {
     class: "BandwidthMeter",
     summary: "classifies packet stream by arrival rate",
     args: &[Arg::rest("RATE", "bandwidth", "bytes a second from which on the next output is used; rising")],
+    details: "As Meter, for bytes a second.",
+    example: r#"
+        s :: RatedSource(LENGTH 100, RATE 200)
+            -> m :: BandwidthMeter(400kbps, 1.2Mbps);
+        m[0] -> low :: Counter -> Discard;
+        m[1] -> middle :: Counter -> Discard;
+        m[2] -> high :: Counter -> Discard;
+        DriverManager(print $(m.meters),
+            wait 50ms, write s.rate 1000,
+            wait 50ms, print "$(low.count) $(middle.count) $(high.count), rate $(m.rate)",
+            write s.rate 2500,
+            wait 50ms, print "$(low.count) $(middle.count) $(high.count), rate $(m.rate)");
+    "#,
     build: |args| build(args, Unit::Bytes, |text| args.parse::<Bandwidth>("", text).map(|rate| rate.0)),
     ..COMMON
 };

@@ -8,6 +8,18 @@ pub(super) static DESCRIPTOR: Descriptor = Descriptor {
     summary: "stores packets in a FIFO/LIFO queue",
     ports: "2/1-2",
     keeps_order: false,
+    details: "As NotifierQueue for input 0. A packet by input 1 is put at the head; when the queue is full, it \
+              takes the room of the one at the end.",
+    example: r#"
+        TimedSource(10ms, DATA first, LIMIT 3) -> q :: MixedQueue(4);
+        TimedSource(10ms, DATA urgent, LIMIT 3) -> [1] q;
+        q[1] -> Print(lost, CONTENTS ASCII) -> Discard;
+        q -> u :: Unqueue(ACTIVE false) -> Print(passed, CONTENTS ASCII) -> Discard;
+        DriverManager(wait 50ms,
+            print "$(q.length) wait, $(q.drops) lost",
+            write u.active true, wait 1ms,
+            print "$(u.count) passed");
+    "#,
     build: |args| build(args, Notice::Pullers, Victim::Newest),
     ..COMMON
 };
@@ -56,8 +68,11 @@ mod tests {
     }
 
     #[test]
-    fn no_capacity_at_all_is_refused() {
-        let error = Bench::error("Idle -> q :: MixedQueue(0) -> Discard; Idle -> [1]q;");
-        assert!(error.contains("CAPACITY must be positive"), "{error}");
+    fn without_any_room_all_is_dropped() {
+        let mut bench = bench(0);
+        push(&mut bench, &[("fifo", b'A'), ("lifo", b'B')]);
+        assert_eq!((bench.read("q", "drops"), pulled(&mut bench)), ("2".into(), vec![]));
+        let error = Bench::error("Idle -> q :: MixedQueue(x) -> Discard; Idle -> [1]q;");
+        assert!(error.contains("CAPACITY: expected unsigned integer, got 'x'"), "{error}");
     }
 }

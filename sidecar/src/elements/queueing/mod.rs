@@ -16,6 +16,7 @@ mod mixed_queue;
 mod prio_sched;
 mod pull_switch;
 mod queue;
+mod rate;
 mod rated_splitter;
 mod rated_unqueue;
 mod red;

@@ -7,6 +7,18 @@ pub(super) static DESCRIPTOR: Descriptor = Descriptor {
     summary: "pulls from priority-scheduled inputs",
     ports: "-/1",
     processing: "l/l",
+    details: "A pull asks input 0 first, then input 1, and so on: a packet of an input waits as long as there \
+              are any of the inputs before it.",
+    example: r#"
+        InfiniteSource(DATA urgent, LIMIT 3) -> a :: Queue;
+        InfiniteSource(DATA other, LIMIT 3) -> b :: Queue;
+        a -> sched :: PrioSched -> u :: Unqueue(ACTIVE false) -> Print(CONTENTS ASCII) -> Discard;
+        b -> [1] sched;
+        DriverManager(wait 1ms,
+            print "$(a.length) and $(b.length) wait",
+            write u.active true, wait 1ms,
+            print "$(a.length) and $(b.length) wait");
+    "#,
     build,
     ..Descriptor::BASE
 };

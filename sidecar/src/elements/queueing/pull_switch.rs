@@ -14,6 +14,17 @@ pub(super) static DESCRIPTOR: Descriptor = Descriptor {
     args: &[Arg::optional("INPUT", "integer", "0", "the input; one that does not exist gives no packets")],
     handlers: &[Handler::both("switch", "the input; -1: no packets")],
     state: StateKind::Small,
+    example: r#"
+        InfiniteSource(DATA A, LIMIT 5) -> a :: Queue;
+        InfiniteSource(DATA B, LIMIT 5) -> b :: Queue;
+        a -> switch :: PullSwitch(1) -> u :: Unqueue(LIMIT 2) -> Print(CONTENTS ASCII) -> Discard;
+        b -> [1] switch;
+        DriverManager(wait 1ms, print "input $(switch.switch)",
+            write switch.switch 0, write u.limit 4, wait 1ms,
+            print "input $(switch.switch): $(a.length) and $(b.length) wait",
+            write switch.switch 2, write u.limit -1, wait 1ms,
+            print "input $(switch.switch): $(a.length) and $(b.length) wait");
+    "#,
     build,
     ..Descriptor::BASE
 };

@@ -38,6 +38,25 @@ pub(super) const COMMON: Descriptor = Descriptor {
 pub(super) static DESCRIPTOR: Descriptor = Descriptor {
     class: "Queue",
     summary: "stores packets in a FIFO queue",
+    details: "Holds packets until they are pulled. A packet that comes when CAPACITY packets wait leaves by \
+              output 1, or is dropped; the first such loss is told on standard error. Sources upstream that \
+              listen (InfiniteSource, Unqueue …) stop while the queue is full, and pullers downstream sleep \
+              while it is empty.",
+    example: r#"
+        RatedSource(DATA abc, RATE 100, LIMIT 8)
+            -> q :: Queue(5)
+            -> u :: Unqueue(ACTIVE false)
+            -> Print(passed)
+            -> Discard;
+        q[1] -> Print(lost) -> Discard;
+        DriverManager(wait 100ms,
+            print "$(q.length) of $(q.capacity) wait, $(q.drops) lost",
+            write q.capacity 3,
+            print "$(q.length) of $(q.capacity) wait, at most $(q.highwater_length)",
+            write u.active true, wait 1ms,
+            print "$(q.length) wait, $(u.count) passed",
+            write q.reset_counts, print "$(q.drops) lost, at most $(q.highwater_length)");
+    "#,
     build: |args| build(args, Notice::Sources, Victim::Newest),
     ..COMMON
 };
@@ -45,6 +64,19 @@ pub(super) static DESCRIPTOR: Descriptor = Descriptor {
 pub(super) static FULL_NOTE: Descriptor = Descriptor {
     class: "FullNoteQueue",
     summary: "stores packets in a FIFO queue; old name of Queue",
+    details: "Queue under its older name.",
+    example: r#"
+        // The source waits while the queue is full: nothing is lost.
+        s :: InfiniteSource(DATA abc, LIMIT 8)
+            -> q :: FullNoteQueue(5)
+            -> u :: Unqueue(ACTIVE false)
+            -> c :: Counter
+            -> Discard;
+        DriverManager(wait 1ms,
+            print "$(s.count) made, $(q.length) of $(q.capacity) wait",
+            write u.active true, wait 1ms,
+            print "$(s.count) made, $(c.count) passed, $(q.drops) lost, at most $(q.highwater_length) waited");
+    "#,
     build: |args| build(args, Notice::Sources, Victim::Newest),
     ..COMMON
 };
@@ -52,6 +84,19 @@ pub(super) static FULL_NOTE: Descriptor = Descriptor {
 pub(super) static QUICK_NOTE: Descriptor = Descriptor {
     class: "QuickNoteQueue",
     summary: "stores packets in a FIFO queue, with notice at once",
+    details: "As Queue. In click, its pullers sleep at once when it is empty; here they do so for all queues.",
+    example: r#"
+        // The source waits while the queue is full: nothing is lost.
+        s :: InfiniteSource(DATA abc, LIMIT 8)
+            -> q :: QuickNoteQueue(5)
+            -> u :: Unqueue(ACTIVE false)
+            -> c :: Counter
+            -> Discard;
+        DriverManager(wait 1ms,
+            print "$(s.count) made, $(q.length) of $(q.capacity) wait",
+            write u.active true, wait 1ms,
+            print "$(s.count) made, $(c.count) passed, $(q.drops) lost, at most $(q.highwater_length) waited");
+    "#,
     build: |args| build(args, Notice::Sources, Victim::Newest),
     ..COMMON
 };
@@ -59,6 +104,20 @@ pub(super) static QUICK_NOTE: Descriptor = Descriptor {
 pub(super) static NOTIFIER: Descriptor = Descriptor {
     class: "NotifierQueue",
     summary: "stores packets in a FIFO queue, with notice to pullers only",
+    details: "As Queue, but sources upstream are not told when it is full: what they send then is lost.",
+    example: r#"
+        // The source does not wait when the queue is full.
+        s :: InfiniteSource(DATA abc, LIMIT 8)
+            -> q :: NotifierQueue(5)
+            -> u :: Unqueue(ACTIVE false)
+            -> c :: Counter
+            -> Discard;
+        DriverManager(wait 1ms,
+            print "$(s.count) made, $(q.length) of $(q.capacity) wait, $(q.drops) lost",
+            write u.active true, wait 1ms,
+            print "$(c.count) passed",
+            write q.reset_counts, print "$(q.drops) lost");
+    "#,
     build: |args| build(args, Notice::Pullers, Victim::Newest),
     ..COMMON
 };
@@ -66,6 +125,21 @@ pub(super) static NOTIFIER: Descriptor = Descriptor {
 pub(super) static SIMPLE: Descriptor = Descriptor {
     class: "SimpleQueue",
     summary: "stores packets in a FIFO queue, without notice to sources",
+    details: "As NotifierQueue. In click, its pullers do not even learn that it is empty; here they sleep as \
+              for all queues.",
+    example: r#"
+        // The source does not wait when the queue is full.
+        s :: InfiniteSource(DATA abc, LIMIT 8)
+            -> q :: SimpleQueue(5)
+            -> u :: Unqueue(ACTIVE false)
+            -> c :: Counter
+            -> Discard;
+        DriverManager(wait 1ms,
+            print "$(s.count) made, $(q.length) of $(q.capacity) wait, $(q.drops) lost",
+            write u.active true, wait 1ms,
+            print "$(c.count) passed",
+            write q.reset_counts, print "$(q.drops) lost");
+    "#,
     build: |args| build(args, Notice::Pullers, Victim::Newest),
     ..COMMON
 };
@@ -104,9 +178,6 @@ pub(super) fn build(
     victim: Victim,
 ) -> Result<Box<dyn Element>, ConfigError> {
     let capacity = args.or("CAPACITY", 1000_usize)?;
-    if capacity == 0 {
-        return Err("CAPACITY must be positive".into());
-    }
     let packets = VecDeque::with_capacity(capacity.min(1 << 16));
     Ok(Box::new(Queue { packets, capacity, highwater: 0, drops: 0, notice, victim }))
 }
@@ -128,7 +199,8 @@ impl Queue {
 
     fn tell(&mut self, cx: &mut Cx<'_>) {
         if self.notice == Notice::Sources {
-            cx.set_full(self.is_full());
+            // A queue without any room drops all, as in Click; nobody waits for it.
+            cx.set_full(self.capacity > 0 && self.is_full());
         }
     }
 
@@ -141,6 +213,9 @@ impl Queue {
         if self.victim == Victim::Newest {
             return Some(packet);
         }
+        if self.capacity == 0 {
+            return Some(packet);
+        }
         let oldest = self.packets.pop_front();
         self.packets.push_back(packet);
         oldest
@@ -148,9 +223,22 @@ impl Queue {
 
     /// Puts a packet at the head; returns the one at the end, if there was no room.
     fn prepend(&mut self, packet: Packet) -> Option<Packet> {
+        if self.capacity == 0 {
+            return Some(packet);
+        }
         let last = if self.is_full() { self.packets.pop_back() } else { None };
         self.packets.push_front(packet);
         last
+    }
+
+    /// There is no room for this packet. The first time, the user is told.
+    #[cold]
+    fn overflow(&mut self, cx: &mut Cx<'_>, victim: Packet) {
+        if self.drops == 0 && self.capacity > 0 {
+            cx.message(format_args!("{} :: {}: overflow", cx.name(), cx.class()));
+        }
+        self.drops += 1;
+        cx.emit_or_drop(1, OVERFLOW, victim);
     }
 
     /// Drops the packets that are too many.
@@ -177,8 +265,7 @@ impl Element for Queue {
         for packet in batch.drain() {
             let victim = if port == 0 { self.append(packet) } else { self.prepend(packet) };
             if let Some(victim) = victim {
-                self.drops += 1;
-                cx.emit_or_drop(1, OVERFLOW, victim);
+                self.overflow(cx, victim);
             }
         }
         self.highwater = self.highwater.max(self.packets.len());
@@ -241,10 +328,7 @@ impl Element for Queue {
                 }
             }
             "capacity" => {
-                let capacity: usize = parse_handler(value)?;
-                if capacity == 0 {
-                    return Err(HandlerError::Refused("CAPACITY must be positive".to_owned()));
-                }
+                let capacity = parse_handler(value)?;
                 self.set_capacity(cx, capacity);
             }
             other => return Err(HandlerError::NoHandler(other.to_owned())),
@@ -260,10 +344,11 @@ impl Element for Queue {
 
 impl Stateful for Queue {
     fn schema(&self) -> Schema {
-        Schema { name: "queue", version: 1 }
+        Schema { name: "queue", version: 2 }
     }
 
     fn save(&self, w: &mut Writer) {
+        w.put_u64(self.capacity as u64);
         w.put_u64(self.drops);
         w.put_u32(self.highwater as u32);
         w.put_u32(self.packets.len() as u32);
@@ -273,10 +358,17 @@ impl Stateful for Queue {
     }
 
     fn restore(&mut self, r: &mut Reader<'_>) -> Result<(), StateError> {
+        let capacity = r.get_u64()?;
+        self.capacity = usize::try_from(capacity)
+            .map_err(|_| StateError::Invalid { what: "capacity", value: capacity })?;
         self.drops = r.get_u64()?;
         self.highwater = r.get_u32()? as usize;
         self.packets.clear();
-        for _ in 0..r.get_u32()? {
+        let count = r.get_u32()?;
+        if count as usize > self.capacity {
+            return Err(StateError::Invalid { what: "number of packets", value: count.into() });
+        }
+        for _ in 0..count {
             self.packets.push_back(Packet::restore(r)?);
         }
         Ok(())
@@ -285,6 +377,7 @@ impl Stateful for Queue {
 
 #[cfg(test)]
 mod tests {
+    use crate::state::{Reader, StateError, Writer};
     use crate::testing::Bench;
 
     #[test]
@@ -344,7 +437,10 @@ mod tests {
         assert_eq!(bench.drops("q", "queue full"), 1);
         let got: Vec<u8> = bench.pull("out", 5).iter().map(|p| p.data()[0]).collect();
         assert_eq!(got, [1, 2]);
-        assert!(bench.router.write_handler("q", "capacity", "0").is_err());
+        bench.router.write_handler("q", "capacity", "0").unwrap();
+        bench.push("in", &[4]);
+        assert_eq!((bench.read("q", "length"), bench.read("q", "drops")), ("0".into(), "1".into()));
+        assert!(bench.router.write_handler("q", "capacity", "few").is_err());
     }
 
     #[test]
@@ -359,7 +455,36 @@ mod tests {
 
     #[test]
     fn a_wrong_capacity_is_refused() {
-        let text = "Idle -> q :: Queue(0) -> Discard;";
-        assert!(Bench::error(text).contains("While configuring 'q :: Queue': CAPACITY must be positive"));
+        let error = Bench::error("Idle -> q :: Queue(-1) -> Discard;");
+        assert!(error.contains("CAPACITY: expected unsigned integer, got '-1'"), "{error}");
+    }
+
+    #[test]
+    fn a_queue_without_room_drops_all_and_holds_nobody_back() {
+        for class in ["Queue", "FrontDropQueue"] {
+            let mut bench = Bench::new(&format!("InfiniteSource(LIMIT 9) -> q :: {class}(0) -> TestPuller;"));
+            bench.settle(200);
+            assert_eq!((bench.read("q", "length"), bench.read("q", "drops")), ("0".into(), "9".into()));
+        }
+    }
+
+    #[test]
+    fn the_first_overflow_is_told() {
+        let text = "InfiniteSource(LIMIT 5, STOP true) -> q :: SimpleQueue(2) -> TimedSink;";
+        let printed = crate::driver::example::output(text).unwrap();
+        assert_eq!(printed.as_deref(), Some("q :: SimpleQueue: overflow\n"));
+    }
+
+    #[test]
+    fn more_packets_than_fit_are_no_state() {
+        let mut bench = Bench::new("in :: TestIn -> q :: Queue(2) -> TestPuller;");
+        bench.push("in", b"x");
+        let id = bench.router.find("q").unwrap();
+        let state = bench.router.state_of(id).unwrap();
+        let mut w = Writer::new();
+        state.save(&mut w);
+        let mut bytes = w.into_bytes();
+        bytes[..8].fill(0);
+        assert!(matches!(state.restore(&mut Reader::new(&bytes)), Err(StateError::Invalid { value: 1, .. })));
     }
 }

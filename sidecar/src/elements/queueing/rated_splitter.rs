@@ -1,43 +1,52 @@
 //! RatedSplitter and BandwidthRatedSplitter: let packets through at a rate; what is beyond it leaves by output 1.
 
-use std::time::Duration;
-
-use super::TokenBucket;
+use super::rate::{BYTES, PACKETS, Rate};
 use super::unit::Unit;
-use crate::config::Bandwidth;
-use crate::element::{
-    Arg, Args, Batch, ConfigError, Cx, Descriptor, Element, Handler, HandlerError, Packet, StateKind, Time,
-};
+use crate::element::{Args, Batch, ConfigError, Cx, Descriptor, Element, Handler, HandlerError, StateKind};
 use crate::state::{Reader, Schema, StateError, Stateful, Writer};
 
 const OVER: &str = "over the rate";
 
-const BURST_DURATION: Arg =
-    Arg::keyword("BURST_DURATION", "time", "20ms", "the rate of this time may pass at once after a pause");
-
 pub(super) static DESCRIPTOR: Descriptor = Descriptor {
     class: "RatedSplitter",
     summary: "splits flow of packets at specified rate",
-    args: &[
-        Arg::required("RATE", "unsigned", "packets a second"),
-        BURST_DURATION,
-        Arg::keyword("BURST_SIZE", "unsigned", "", "packets that may pass at once after a pause"),
-    ],
+    args: PACKETS,
     handlers: &[Handler::both("rate", "packets a second")],
-    build: |args| build(args, args.need("RATE")?, Unit::Packets),
+    details: "A token bucket that gains RATE tokens a second and saves those of BURST_DURATION, or BURST_SIZE; \
+              it is full at first. A packet that finds a token takes it and leaves by output 0; the others \
+              leave by output 1, or are dropped.",
+    example: r#"
+        RatedSource(DATA abc, RATE 1000, LIMIT 60)
+            -> s :: RatedSplitter(500, BURST_SIZE 4);
+        s[0] -> passed :: Counter -> Discard;
+        s[1] -> over :: Counter -> Discard;
+        DriverManager(wait 30ms, print "$(passed.count) passed, $(over.count) over",
+            write s.rate 100,
+            wait 40ms, print "rate $(s.rate): $(passed.count) passed, $(over.count) over");
+    "#,
+    build: |args| build(args, Unit::Packets),
     ..COMMON
 };
 
 pub(super) static BANDWIDTH: Descriptor = Descriptor {
     class: "BandwidthRatedSplitter",
     summary: "splits flow of packets at specified bandwidth rate",
-    args: &[
-        Arg::required("RATE", "bandwidth", "bytes a second"),
-        BURST_DURATION,
-        Arg::keyword("BURST_BYTES", "unsigned", "", "bytes that may pass at once after a pause"),
-    ],
-    handlers: &[Handler::both("rate", "bytes a second")],
-    build: |args| build(args, args.need::<Bandwidth>("RATE")?.0, Unit::Bytes),
+    args: BYTES,
+    handlers: &[Handler::both("rate", "bandwidth")],
+    details: "A token bucket that gains RATE tokens a second and saves those of BURST_DURATION, or \
+              BURST_BYTES; it is full at first. A packet takes a token a byte and leaves by output 0; what is \
+              missing for the last one is owed, and until it is paid packets leave by output 1, or are \
+              dropped.",
+    example: r#"
+        RatedSource(LENGTH 100, RATE 1000, LIMIT 60)
+            -> s :: BandwidthRatedSplitter(400kbps, BURST_BYTES 300);
+        s[0] -> passed :: Counter -> Discard;
+        s[1] -> over :: Counter -> Discard;
+        DriverManager(wait 30ms, print "$(passed.byte_count) bytes passed, $(over.byte_count) over",
+            write s.rate 80kbps,
+            wait 40ms, print "rate $(s.rate): $(passed.byte_count) bytes passed, $(over.byte_count) over");
+    "#,
+    build: |args| build(args, Unit::Bytes),
     ..COMMON
 };
 
@@ -49,69 +58,18 @@ const COMMON: Descriptor = Descriptor {
     ..Descriptor::BASE
 };
 
-/// What may pass at once after a pause.
-#[derive(Clone, Copy)]
-enum Burst {
-    /// The rate of so much time.
-    Time(Duration),
-    /// So many packets or bytes.
-    Size(u64),
-}
+struct RatedSplitter(Rate);
 
-impl Burst {
-    fn read(args: &Args<'_>, name: &str) -> Result<Self, ConfigError> {
-        let (time, size) = (args.get("BURST_DURATION")?, args.get(name)?);
-        match (time, size) {
-            (Some(_), Some(_)) => Err(format!("cannot specify both BURST_DURATION and {name}").into()),
-            (None, Some(size)) => Ok(Self::Size(size)),
-            (time, None) => Ok(Self::Time(time.unwrap_or(Duration::from_millis(20)))),
-        }
-    }
-
-    fn limit(self, rate: u64) -> u64 {
-        match self {
-            Self::Size(size) => size,
-            Self::Time(time) => {
-                let tokens = u128::from(rate) * time.as_millis() / 1000;
-                u64::try_from(tokens).unwrap_or(u64::MAX)
-            }
-        }
-    }
-}
-
-struct RatedSplitter {
-    bucket: TokenBucket,
-    burst: Burst,
-    unit: Unit,
-}
-
-fn build(args: &Args<'_>, rate: u64, unit: Unit) -> Result<Box<dyn Element>, ConfigError> {
-    let burst = Burst::read(args, if unit == Unit::Packets { "BURST_SIZE" } else { "BURST_BYTES" })?;
-    let limit = burst.limit(rate).max(1);
-    Ok(Box::new(RatedSplitter { bucket: TokenBucket::new(rate, limit, limit), burst, unit }))
-}
-
-impl RatedSplitter {
-    /// Whether a packet may pass. One goes as long as there is any token for bytes; what it is too long for is owed.
-    fn passes(&mut self, packet: &Packet) -> bool {
-        let passes = self.bucket.available() > 0;
-        if passes {
-            self.bucket.take(self.unit.of(packet));
-        }
-        passes
-    }
-
-    fn set_rate(&mut self, now: Time, rate: u64) {
-        self.bucket.refill(now);
-        self.bucket.set_rate(rate, self.burst.limit(rate));
-    }
+fn build(args: &Args<'_>, unit: Unit) -> Result<Box<dyn Element>, ConfigError> {
+    Ok(Box::new(RatedSplitter(Rate::new(args, unit)?)))
 }
 
 impl Element for RatedSplitter {
     fn push(&mut self, cx: &mut Cx<'_>, _port: usize, batch: &mut Batch) {
-        self.bucket.refill(cx.now());
+        self.0.refill(cx.now());
         batch.filter_map(|packet| {
-            if self.passes(&packet) {
+            if self.0.ready() {
+                self.0.take(self.0.unit().of(&packet));
                 return Some(packet);
             }
             cx.emit_or_drop(1, OVER, packet);
@@ -121,18 +79,16 @@ impl Element for RatedSplitter {
 
     fn read(&mut self, _cx: &mut Cx<'_>, handler: &str, _param: &str) -> Result<String, HandlerError> {
         match handler {
-            "rate" => Ok(self.bucket.rate().to_string()),
+            "rate" => Ok(self.0.show()),
             other => Err(HandlerError::NoHandler(other.to_owned())),
         }
     }
 
     fn write(&mut self, cx: &mut Cx<'_>, handler: &str, value: &str) -> Result<(), HandlerError> {
-        if handler != "rate" {
-            return Err(HandlerError::NoHandler(handler.to_owned()));
+        match handler {
+            "rate" => self.0.set(cx.now(), value),
+            other => Err(HandlerError::NoHandler(other.to_owned())),
         }
-        let rate = self.unit.parse_rate(value)?;
-        self.set_rate(cx.now(), rate);
-        Ok(())
     }
 
     fn stateful(&mut self) -> Option<&mut dyn Stateful> {
@@ -142,15 +98,15 @@ impl Element for RatedSplitter {
 
 impl Stateful for RatedSplitter {
     fn schema(&self) -> Schema {
-        Schema { name: "rated-splitter", version: 1 }
+        Schema { name: "rated-splitter", version: 2 }
     }
 
     fn save(&self, w: &mut Writer) {
-        self.bucket.save(w);
+        self.0.save(w);
     }
 
     fn restore(&mut self, r: &mut Reader<'_>) -> Result<(), StateError> {
-        self.bucket.restore(r)
+        self.0.restore(r)
     }
 }
 
@@ -207,6 +163,16 @@ mod tests {
         bench.advance(Duration::from_secs(9));
         push(&mut bench, 5);
         assert_eq!((bench.take("a").len(), bench.read("s", "rate")), (0, "0".into()));
+    }
+
+    #[test]
+    fn nothing_passes_at_a_rate_of_0_and_a_bandwidth_is_shown_in_bits() {
+        let text = "in :: TestIn -> s :: BandwidthRatedSplitter(0) -> a :: TestOut;";
+        let mut bench = Bench::new(text);
+        push(&mut bench, 5);
+        assert_eq!((bench.take("a").len(), bench.drops("s", "over the rate")), (0, 5));
+        bench.router.write_handler("s", "rate", "10kBps").unwrap();
+        assert_eq!(bench.read("s", "rate"), "80kbps");
     }
 
     #[test]

@@ -53,6 +53,25 @@ pub(super) static DESCRIPTOR: Descriptor = Descriptor {
     ],
     drops: &[EARLY],
     state: StateKind::Small,
+    details: "Keeps an average of the queue length (Floyd and Jacobson 1993). Up to MIN_THRESH nothing is \
+              dropped; from there to MAX_THRESH a packet is dropped with a probability that goes up to MAX_P; \
+              above, to twice MAX_THRESH, it goes on up to 1 (gentle, Floyd 1997). The queues are those that \
+              QUEUES names, or the nearest ones: downstream of a push RED, upstream of a pull RED. Name them \
+              if the graph is cut: then they stay together. Dropped packets leave by output 1 if it is \
+              connected.",
+    example: r#"
+        RatedSource(DATA abc, RATE 1000, LIMIT 120)
+            -> red :: RED(5, 20, 0.2)
+            -> q :: Queue(100)
+            -> u :: RatedUnqueue(300)
+            -> Discard;
+        red[1] -> early :: Counter -> Discard;
+        DriverManager(print "watches $(red.queues)",
+            wait 40ms, print $(red.stats),
+            write red.max_p 0.5, write red.min_thresh 3,
+            wait 80ms, print $(red.stats),
+            print "max_p $(red.max_p) from $(red.min_thresh) to $(red.max_thresh): $(early.count) lost");
+    "#,
     build,
     ..Descriptor::BASE
 };
@@ -312,20 +331,40 @@ impl Element for Red {
 
 impl Stateful for Red {
     fn schema(&self) -> Schema {
-        Schema { name: "red", version: 1 }
+        Schema { name: "red", version: 2 }
     }
 
     fn save(&self, w: &mut Writer) {
         self.average.save(w);
         w.put_u64(self.drops);
+        for value in [self.curve.min, self.curve.max, self.curve.max_p as u64] {
+            w.put_u64(value);
+        }
+        // One more than the count, and 0 for none.
+        w.put_u64(self.since_drop.map_or(0, |count| count as u64 + 1));
+        w.put_u64(self.lot as u64);
+        w.put_bool(self.empty_at.is_some());
+        w.put_u64(self.empty_at.unwrap_or(0));
     }
 
     fn restore(&mut self, r: &mut Reader<'_>) -> Result<(), StateError> {
         self.average.restore(r)?;
         self.drops = r.get_u64()?;
-        self.since_drop = None;
+        let (min, max, max_p) = (r.get_u64()?, r.get_u64()?, number(r, "probability")?);
+        let curve = Curve { min, max, max_p, ..self.curve };
+        self.curve = curve.check().map_err(|_| StateError::Invalid { what: "threshold", value: max })?;
+        self.since_drop = number(r, "count")?.checked_sub(1).filter(|count| *count >= 0);
+        self.lot = number(r, "lot")?;
+        let (was_empty, period) = (r.get_bool()?, r.get_u64()?);
+        self.empty_at = was_empty.then_some(period);
         Ok(())
     }
+}
+
+/// A number that no sum of a few of its kind overflows.
+fn number(r: &mut Reader<'_>, what: &'static str) -> Result<i64, StateError> {
+    let value = r.get_u64()?;
+    i64::try_from(value).ok().filter(|number| *number < 1 << 62).ok_or(StateError::Invalid { what, value })
 }
 
 #[cfg(test)]

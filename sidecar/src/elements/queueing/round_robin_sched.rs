@@ -1,34 +1,70 @@
 //! RoundRobinSched: pulls from its inputs in turn.
 
-use crate::element::{Args, Batch, ConfigError, Cx, Descriptor, Element};
+use crate::element::{Args, Batch, ConfigError, Cx, Descriptor, Element, StateKind};
+use crate::state::{Reader, Schema, StateError, Stateful, Writer};
 
 pub(super) static DESCRIPTOR: Descriptor = Descriptor {
     class: "RoundRobinSched",
     summary: "pulls from round-robin inputs",
     ports: "-/1",
     processing: "l/l",
+    state: StateKind::Small,
+    details: "Each pull begins at the input behind the one that gave the last packet. Inputs that have nothing \
+              are passed over.",
+    example: r#"
+        InfiniteSource(DATA A, LIMIT 4) -> a :: Queue;
+        InfiniteSource(DATA B, LIMIT 2) -> b :: Queue;
+        InfiniteSource(DATA C, LIMIT 3) -> c :: Queue;
+        a -> sched :: RoundRobinSched -> u :: Unqueue(ACTIVE false) -> Print(CONTENTS ASCII) -> Discard;
+        b -> [1] sched;
+        c -> [2] sched;
+        DriverManager(wait 1ms, write u.active true, wait 1ms, print "$(u.count) passed");
+    "#,
     build,
     ..Descriptor::BASE
 };
 
 struct RoundRobinSched {
     next: usize,
+    inputs: usize,
 }
 
-fn build(_: &Args<'_>) -> Result<Box<dyn Element>, ConfigError> {
-    Ok(Box::new(RoundRobinSched { next: 0 }))
+fn build(args: &Args<'_>) -> Result<Box<dyn Element>, ConfigError> {
+    Ok(Box::new(RoundRobinSched { next: 0, inputs: args.inputs() }))
 }
 
 impl Element for RoundRobinSched {
     fn pull(&mut self, cx: &mut Cx<'_>, _port: usize, batch: &mut Batch, max: usize) {
-        let inputs = cx.inputs();
         let mut idle = 0;
-        while batch.len() < max && idle < inputs {
+        while batch.len() < max && idle < self.inputs {
             let before = batch.len();
             cx.pull(self.next, batch, 1);
             idle = if batch.len() == before { idle + 1 } else { 0 };
-            self.next = (self.next + 1) % inputs;
+            self.next = (self.next + 1) % self.inputs;
         }
+    }
+
+    fn stateful(&mut self) -> Option<&mut dyn Stateful> {
+        Some(self)
+    }
+}
+
+impl Stateful for RoundRobinSched {
+    fn schema(&self) -> Schema {
+        Schema { name: "round-robin-sched", version: 1 }
+    }
+
+    fn save(&self, w: &mut Writer) {
+        w.put_u32(self.next as u32);
+    }
+
+    fn restore(&mut self, r: &mut Reader<'_>) -> Result<(), StateError> {
+        let next = r.get_u32()?;
+        if next as usize >= self.inputs.max(1) {
+            return Err(StateError::Invalid { what: "input", value: next.into() });
+        }
+        self.next = next as usize;
+        Ok(())
     }
 }
 

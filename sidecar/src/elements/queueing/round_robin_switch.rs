@@ -9,24 +9,30 @@ pub(super) static DESCRIPTOR: Descriptor = Descriptor {
     ports: "1/-",
     processing: "h/h",
     state: StateKind::Small,
+    example: r#"
+        InfiniteSource(DATA abc, LIMIT 7, STOP true) -> switch :: RoundRobinSwitch;
+        switch[0] -> Print(first) -> Discard;
+        switch[1] -> Print(second) -> Discard;
+        switch[2] -> Print(third) -> Discard;
+    "#,
     build,
     ..Descriptor::BASE
 };
 
 struct RoundRobinSwitch {
     next: usize,
+    outputs: usize,
 }
 
-fn build(_: &Args<'_>) -> Result<Box<dyn Element>, ConfigError> {
-    Ok(Box::new(RoundRobinSwitch { next: 0 }))
+fn build(args: &Args<'_>) -> Result<Box<dyn Element>, ConfigError> {
+    Ok(Box::new(RoundRobinSwitch { next: 0, outputs: args.outputs().max(1) }))
 }
 
 impl Element for RoundRobinSwitch {
     fn push(&mut self, cx: &mut Cx<'_>, _port: usize, batch: &mut Batch) {
-        let outputs = cx.outputs().max(1);
         for packet in batch.drain() {
             cx.emit(self.next, packet);
-            self.next = (self.next + 1) % outputs;
+            self.next = (self.next + 1) % self.outputs;
         }
     }
 
@@ -45,7 +51,11 @@ impl Stateful for RoundRobinSwitch {
     }
 
     fn restore(&mut self, r: &mut Reader<'_>) -> Result<(), StateError> {
-        self.next = r.get_u32()? as usize;
+        let next = r.get_u32()?;
+        if next as usize >= self.outputs {
+            return Err(StateError::Invalid { what: "output", value: next.into() });
+        }
+        self.next = next as usize;
         Ok(())
     }
 }

@@ -17,6 +17,22 @@ pub(super) static DESCRIPTOR: Descriptor = Descriptor {
     args: &[Arg::rest("TICKETS", "integer", "tickets of each input: its share of the packets")],
     handlers: &[Handler::both("tickets0", "tickets of input 0; tickets1 and so on for the others")],
     state: StateKind::Small,
+    details: "Every input has a pass, which goes up by a stride (the fewer tickets, the longer) when its turn \
+              has come; the lowest pass goes first. So packets are shared in proportion to the tickets, at \
+              most 32768 an input, and an input without packets costs the others nothing. An input without \
+              tickets is never asked.",
+    example: r#"
+        InfiniteSource(DATA A, LIMIT 9) -> a :: Queue;
+        InfiniteSource(DATA B, LIMIT 9) -> b :: Queue;
+        a -> sched :: StrideSched(3, 1) -> u :: RatedUnqueue(1000, BURST_SIZE 1) -> Print(CONTENTS ASCII) -> Discard;
+        b -> [1] sched;
+        DriverManager(wait 7.5ms,
+            print "$(a.length) and $(b.length) wait",
+            write sched.tickets0 1, wait 4ms,
+            print "$(sched.tickets0) and $(sched.tickets1) tickets: $(a.length) and $(b.length) wait",
+            write sched.tickets0 0, wait 3ms,
+            print "$(a.length) and $(b.length) wait");
+    "#,
     build,
     ..Descriptor::BASE
 };
@@ -155,7 +171,7 @@ impl Element for StrideSched {
 
 impl Stateful for StrideSched {
     fn schema(&self) -> Schema {
-        Schema { name: "stride-sched", version: 1 }
+        Schema { name: "stride-sched", version: 2 }
     }
 
     fn save(&self, w: &mut Writer) {
@@ -163,13 +179,29 @@ impl Stateful for StrideSched {
             w.put_u32(client.tickets);
             w.put_u32(client.pass);
         }
+        // Inputs with the same pass stand in the order of their turns.
+        for input in &self.order {
+            w.put_u32(*input as u32);
+        }
     }
 
     fn restore(&mut self, r: &mut Reader<'_>) -> Result<(), StateError> {
         for client in &mut self.clients {
             *client = Client { tickets: r.get_u32()?, pass: r.get_u32()? };
+            if client.tickets > MAX_TICKETS {
+                return Err(StateError::Invalid { what: "number of tickets", value: client.tickets.into() });
+            }
         }
         self.sort();
+        let mut order = Vec::with_capacity(self.order.len());
+        for _ in 0..self.order.len() {
+            let input = r.get_u32()?;
+            if !self.order.contains(&(input as usize)) || order.contains(&(input as usize)) {
+                return Err(StateError::Invalid { what: "input", value: input.into() });
+            }
+            order.push(input as usize);
+        }
+        self.order = order;
         Ok(())
     }
 }

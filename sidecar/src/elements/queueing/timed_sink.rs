@@ -2,9 +2,12 @@
 
 use std::time::Duration;
 
-use super::interval::{SHORTEST, show_interval};
-use crate::element::{Arg, Args, Batch, ConfigError, Cx, Descriptor, Element, Handler, HandlerError};
+use super::interval::{SHORTEST, get_duration, put_duration, show_interval};
+use crate::element::{
+    Arg, Args, Batch, ConfigError, Cx, Descriptor, Element, Handler, HandlerError, StateKind,
+};
 use crate::elements::basic::parse_handler;
+use crate::state::{Reader, Schema, StateError, Stateful, Writer};
 
 pub(super) static DESCRIPTOR: Descriptor = Descriptor {
     class: "TimedSink",
@@ -13,6 +16,17 @@ pub(super) static DESCRIPTOR: Descriptor = Descriptor {
     processing: "l/l",
     args: &[Arg::optional("INTERVAL", "time", "500ms", "time between packets")],
     handlers: &[Handler::both("interval", "time between packets")],
+    state: StateKind::Small,
+    example: r#"
+        InfiniteSource(DATA abc, LIMIT 9)
+            -> q :: Queue
+            -> SetTimestamp
+            -> Print(TIMESTAMP true)
+            -> s :: TimedSink(30ms);
+        DriverManager(wait 100ms, print "$(q.length) wait",
+            write s.interval 5ms, wait 32ms,
+            print "every $(s.interval), $(q.length) wait");
+    "#,
     build,
     ..Descriptor::BASE
 };
@@ -53,6 +67,25 @@ impl Element for TimedSink {
             return Err(HandlerError::Refused("bad interval".to_owned()));
         }
         self.interval = interval.max(SHORTEST);
+        Ok(())
+    }
+
+    fn stateful(&mut self) -> Option<&mut dyn Stateful> {
+        Some(self)
+    }
+}
+
+impl Stateful for TimedSink {
+    fn schema(&self) -> Schema {
+        Schema { name: "timed-sink", version: 1 }
+    }
+
+    fn save(&self, w: &mut Writer) {
+        put_duration(self.interval, w);
+    }
+
+    fn restore(&mut self, r: &mut Reader<'_>) -> Result<(), StateError> {
+        self.interval = get_duration(r)?.max(SHORTEST);
         Ok(())
     }
 }

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use super::interval::SHORTEST;
 use super::unqueue::pull_up_to;
-use crate::element::{Arg, Args, Batch, ConfigError, Cx, Descriptor, Element, Time};
+use crate::element::{Arg, Args, Batch, ConfigError, Cx, Descriptor, Element, StateKind, Time};
+use crate::state::{Reader, Schema, StateError, Stateful, Writer};
 
 const INTERVAL: Arg = Arg::required("INTERVAL", "time", "time between bursts");
 
@@ -15,6 +16,17 @@ pub(super) static DESCRIPTOR: Descriptor = Descriptor {
     summary: "pull-to-push converter, some packets every so often",
     processing: "l/h",
     args: &[INTERVAL, Arg::optional("BURST", "unsigned", "1", "most packets moved at once")],
+    state: StateKind::Small,
+    details: "Every INTERVAL, moves up to BURST packets. It sleeps while there is nothing to pull, and moves \
+              what comes after that at once.",
+    example: r#"
+        InfiniteSource(DATA abc, LIMIT 5) -> q :: Queue;
+        late :: InfiniteSource(DATA late, LIMIT 1, ACTIVE false) -> q;
+        q -> TimedUnqueue(20ms, 2) -> SetTimestamp -> Print(TIMESTAMP true) -> Discard;
+        DriverManager(wait 30ms, print "$(q.length) wait",
+            wait 45ms, write late.active true,
+            wait 30ms, print "$(q.length) wait");
+    "#,
     build: |args| build(args, 1),
     ..Descriptor::BASE
 };
@@ -24,6 +36,14 @@ pub(super) static BURSTER: Descriptor = Descriptor {
     summary: "pull-to-push converter in bursts",
     processing: "l/h",
     args: &[INTERVAL, Arg::optional("BURST", "unsigned", "8", "most packets moved at once")],
+    state: StateKind::Small,
+    details: "TimedUnqueue with another default: every INTERVAL, moves up to 8 packets.",
+    example: r#"
+        InfiniteSource(DATA abc, LIMIT 20, BURST 20) -> q :: Queue -> Burster(20ms) -> c :: Counter -> Discard;
+        DriverManager(wait 1ms, print "$(c.count) moved, $(q.length) wait",
+            wait 20ms, print "$(c.count) moved, $(q.length) wait",
+            wait 20ms, print "$(c.count) moved, $(q.length) wait");
+    "#,
     build: |args| build(args, 8),
     ..Descriptor::BASE
 };
@@ -69,6 +89,25 @@ impl Element for TimedUnqueue {
 
     fn timer(&mut self, cx: &mut Cx<'_>, batch: &mut Batch) {
         self.task(cx, batch);
+    }
+
+    fn stateful(&mut self) -> Option<&mut dyn Stateful> {
+        Some(self)
+    }
+}
+
+impl Stateful for TimedUnqueue {
+    fn schema(&self) -> Schema {
+        Schema { name: "timed-unqueue", version: 1 }
+    }
+
+    fn save(&self, w: &mut Writer) {
+        w.put_u64(self.due.map_or(0, |due| due.0));
+    }
+
+    fn restore(&mut self, r: &mut Reader<'_>) -> Result<(), StateError> {
+        self.due = Some(Time(r.get_u64()?)).filter(|due| due.0 > 0);
+        Ok(())
     }
 }
 

@@ -29,6 +29,22 @@ impl Unit {
         }
     }
 
+    /// Tokens that have to be there for a packet to pass. One that is longer than what is there is paid off later.
+    pub(super) fn needed(self) -> u64 {
+        match self {
+            Self::Packets => 1,
+            Self::Bytes => 0,
+        }
+    }
+
+    /// A rate as a read handler shows it.
+    pub(super) fn show_rate(self, rate: u64) -> String {
+        match self {
+            Self::Packets => rate.to_string(),
+            Self::Bytes => Bandwidth(rate).to_string(),
+        }
+    }
+
     /// A rate as a write handler takes it.
     pub(super) fn parse_rate(self, value: &str) -> Result<u64, HandlerError> {
         match self {

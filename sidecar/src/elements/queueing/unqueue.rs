@@ -15,7 +15,7 @@ pub(super) static DESCRIPTOR: Descriptor = Descriptor {
             "BURST",
             "integer",
             "1",
-            "packets moved each time it runs; negative: as many as there are",
+            "most packets moved each time it runs; negative: as many as there are; 0: none",
         ),
         Arg::keyword("ACTIVE", "bool", "true", "whether it moves packets"),
         Arg::keyword("LIMIT", "integer", "-1", "packets moved in all; negative: no limit"),
@@ -23,11 +23,21 @@ pub(super) static DESCRIPTOR: Descriptor = Descriptor {
     handlers: &[
         Handler::read("count", "packets moved"),
         Handler::write("reset", "sets count to 0"),
+        Handler::write("reset_counts", "sets count to 0"),
         Handler::both("active", "whether it moves packets"),
         Handler::both("burst", "packets moved each time it runs"),
         Handler::both("limit", "packets moved in all"),
     ],
     state: StateKind::Small,
+    details: "Moves packets as fast as they can be pulled and pushed, until LIMIT; it sleeps while there is \
+              nothing to pull.",
+    example: r#"
+        InfiniteSource(DATA abc, LIMIT 9) -> q :: Queue -> u :: Unqueue(2, LIMIT 5) -> Print -> Discard;
+        DriverManager(wait 1ms, print "$(u.count) of $(u.limit) moved, $(q.length) wait",
+            write u.active false, write u.limit 8, wait 1ms, print "$(q.length) wait",
+            write u.burst -1, write u.active true, wait 1ms, print "$(u.count) moved",
+            write u.reset, wait 1ms, print "$(u.count) moved, $(q.length) wait");
+    "#,
     build,
     ..Descriptor::BASE
 };
@@ -41,17 +51,22 @@ struct Unqueue {
 
 fn build(args: &Args<'_>) -> Result<Box<dyn Element>, ConfigError> {
     Ok(Box::new(Unqueue {
-        burst: args.or("BURST", 1)?,
+        burst: burst(args.or("BURST", 1)?),
         limit: args.or("LIMIT", -1)?,
         active: args.or("ACTIVE", true)?,
         count: 0,
     }))
 }
 
+/// A negative burst is the largest there is, as Click keeps and shows it.
+fn burst(burst: i64) -> i64 {
+    if burst < 0 { i32::MAX.into() } else { burst }
+}
+
 impl Unqueue {
     /// How many packets it may move now.
     fn allowance(&self) -> usize {
-        let burst = usize::try_from(self.burst).ok().filter(|b| *b > 0).unwrap_or(usize::MAX);
+        let burst = usize::try_from(self.burst).unwrap_or(0);
         let left = u64::try_from(self.limit).map_or(u64::MAX, |limit| limit.saturating_sub(self.count));
         burst.min(usize::try_from(left).unwrap_or(usize::MAX))
     }
@@ -107,9 +122,9 @@ impl Element for Unqueue {
 
     fn write(&mut self, cx: &mut Cx<'_>, handler: &str, value: &str) -> Result<(), HandlerError> {
         match handler {
-            "reset" => self.count = 0,
+            "reset" | "reset_counts" => self.count = 0,
             "active" => self.active = parse_handler(value)?,
-            "burst" => self.burst = parse_handler(value)?,
+            "burst" => self.burst = burst(parse_handler(value)?),
             "limit" => self.limit = parse_handler(value)?,
             other => return Err(HandlerError::NoHandler(other.to_owned())),
         }
@@ -124,15 +139,21 @@ impl Element for Unqueue {
 
 impl Stateful for Unqueue {
     fn schema(&self) -> Schema {
-        Schema { name: "unqueue", version: 1 }
+        Schema { name: "unqueue", version: 2 }
     }
 
     fn save(&self, w: &mut Writer) {
         w.put_u64(self.count);
+        w.put_u64(self.burst as u64);
+        w.put_u64(self.limit as u64);
+        w.put_bool(self.active);
     }
 
     fn restore(&mut self, r: &mut Reader<'_>) -> Result<(), StateError> {
         self.count = r.get_u64()?;
+        self.burst = r.get_u64()? as i64;
+        self.limit = r.get_u64()? as i64;
+        self.active = r.get_bool()?;
         Ok(())
     }
 }
@@ -151,6 +172,21 @@ mod tests {
         assert_eq!(bench.take("out"), [b"x"]);
         bench.settle(5);
         assert!(!bench.pass().ready);
+    }
+
+    #[test]
+    fn a_negative_burst_moves_all_and_an_empty_one_nothing() {
+        let text = "in :: TestIn -> Queue -> uq :: Unqueue(0) -> out :: TestOut;";
+        let mut bench = Bench::new(text);
+        for n in 0..99 {
+            bench.push("in", &[n]);
+        }
+        bench.settle(9);
+        assert!(bench.take("out").is_empty());
+        bench.router.write_handler("uq", "burst", "-1").unwrap();
+        bench.pass();
+        assert_eq!((bench.take("out").len(), bench.read("uq", "burst")), (99, "2147483647".into()));
+        assert!(Bench::error("Idle -> Unqueue(fast) -> Discard;").contains("BURST: expected integer"));
     }
 
     #[test]
