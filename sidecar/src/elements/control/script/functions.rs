@@ -321,7 +321,7 @@ mod tests {
             ("unquote \"a\\tb\"", "a\tb"),
             ("sprintf \"%03d-%s\" 7 x", "007-x"),
             ("sprintf %d", "! syntax error"),
-            ("now", "1.000000000"),
+            ("now", "1.000000"),
         ];
         for (call, wanted) in cases {
             assert_eq!(value(call), wanted, "{call}");
