@@ -29,7 +29,7 @@ fn classes_with_outside() -> impl Iterator<Item = &'static Descriptor> {
 }
 
 fn example(class: &Descriptor) -> Example {
-    Example::new(class.example).unwrap_or_else(|found| {
+    Example::new(&class.example_text()).unwrap_or_else(|found| {
         let lines: Vec<String> = found.0.iter().map(ToString::to_string).collect();
         panic!("the example of {} is wrong:\n{}", class.class, lines.join("\n"));
     })

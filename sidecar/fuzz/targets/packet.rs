@@ -12,7 +12,7 @@ fuzz_target!(|input: &[u8]| {
     let classes: Vec<_> = Registry::standard().descriptors().collect();
     let class = classes[usize::from(*first) % classes.len()];
     // Examples with devices or sockets do not run alone.
-    let Ok(mut example) = Example::new(class.example) else { return };
+    let Ok(mut example) = Example::new(&class.example_text()) else { return };
     let inputs = example.router.push_inputs();
     for packet in rest.chunks(60) {
         for &(element, port) in &inputs {

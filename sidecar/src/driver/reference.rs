@@ -66,7 +66,7 @@ fn page(class: &Descriptor) -> String {
     }
     if !class.example.is_empty() {
         let _ = write!(text, "\n## Example\n\n```click\n{}\n```\n", class.example_text());
-        if let Ok(Some(output)) = example::output(class.example) {
+        if let Ok(Some(output)) = example::output(&class.example_text()) {
             let _ = write!(text, "\nRun with `--simtime`, it prints\n\n```\n{}\n```\n", output.trim_end());
         }
     }

@@ -54,6 +54,17 @@ const BASE: Descriptor = Descriptor {
 pub(super) static IP_ADDR_REWRITER: Descriptor = Descriptor {
     class: "IPAddrRewriter",
     summary: "rewrites IP packets' addresses",
+    details: "Translates addresses and leaves ports alone, so it works for every protocol and for fragments: each inside address needs a public one of its own.",
+    example: r#"
+        RatedSource(DATA "query", RATE 10, LIMIT 12, STOP true) -> s :: RoundRobinSwitch;
+        s[0] -> UDPIPEncap(10.0.0.1, 1024, 20.0.0.9, 53) -> in :: Null;
+        s[1] -> UDPIPEncap(10.0.0.2, 1024, 20.0.0.9, 53) -> in;
+        s[2] -> UDPIPEncap(10.0.0.1, 1025, 20.0.0.8, 80) -> in;
+        in -> rw :: IPAddrRewriter(pattern 192.0.2.1-192.0.2.9 - 0 1, drop);
+        rw[0] -> IPPrint(out) -> IPMirror -> [1]rw;
+        rw[1] -> IPPrint(back) -> Discard;
+        DriverManager(wait_stop, print $(rw.table));
+    "#,
     build: |args| build(args, Keyed::Address),
     ..BASE
 };
@@ -61,6 +72,17 @@ pub(super) static IP_ADDR_REWRITER: Descriptor = Descriptor {
 pub(super) static IP_ADDR_PAIR_REWRITER: Descriptor = Descriptor {
     class: "IPAddrPairRewriter",
     summary: "rewrites IP packets' addresses by address pair",
+    details: "As IPAddrRewriter, with a mapping for each pair of source and destination.",
+    example: r#"
+        RatedSource(DATA "query", RATE 10, LIMIT 12, STOP true) -> s :: RoundRobinSwitch;
+        s[0] -> UDPIPEncap(10.0.0.1, 1024, 20.0.0.9, 53) -> in :: Null;
+        s[1] -> UDPIPEncap(10.0.0.2, 1024, 20.0.0.9, 53) -> in;
+        s[2] -> UDPIPEncap(10.0.0.1, 1025, 20.0.0.8, 80) -> in;
+        in -> rw :: IPAddrPairRewriter(pattern 192.0.2.1-192.0.2.9 - 0 1, drop);
+        rw[0] -> IPPrint(out) -> IPMirror -> [1]rw;
+        rw[1] -> IPPrint(back) -> Discard;
+        DriverManager(wait_stop, print $(rw.table));
+    "#,
     build: |args| build(args, Keyed::Pair),
     ..BASE
 };

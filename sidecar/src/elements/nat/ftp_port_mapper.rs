@@ -32,6 +32,23 @@ pub(super) static DESCRIPTOR: Descriptor = Descriptor {
     ties: |config| {
         split_arguments(config).iter().take(2).filter_map(|text| split_words(text).pop()).collect()
     },
+    details: "Stands before the rewriter of FTP control connections. A PORT command gets the public address and port of a \
+              new mapping for the data connection; checksums and lengths follow, and the rewriter is told how far the \
+              connection's data has grown.",
+    example: r#"
+        FromIPSummaryDump(DATA "10.0.0.1 1024 20.0.0.9 21 PA 1 1 \"PORT 10,0,0,1,4,5\\r\\n\"
+        10.0.0.1 1024 20.0.0.9 21 PA 20 1 \"NLST\\r\\n\"
+        10.0.0.1 1024 20.0.0.9 21 PA 26 1 \"PORT 10,0,0,1,4,6\\r\\n\"",
+            FIELDS ip_src sport ip_dst dport tcp_flags tcp_seq tcp_ack payload, CHECKSUM true, STOP true)
+            -> FTPPortMapper(control, data, 0)
+            -> control :: TCPRewriter(pattern 192.0.2.1 7000-7999# - - 0 1, drop)
+            -> ToIPSummaryDump(-, FIELDS ip_src sport tcp_seq payload)
+            -> Discard;
+        control[1] -> Discard;  Idle -> [1]control;
+        Idle -> [0]data :: TCPRewriter(pattern 192.0.2.1 8000-8999# - - 0 1, drop) -> Discard;
+        Idle -> [1]data[1] -> Discard;
+        DriverManager(wait_stop, print $(data.table));
+    "#,
     build,
     ..Descriptor::BASE
 };

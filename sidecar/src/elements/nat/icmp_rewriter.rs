@@ -44,6 +44,16 @@ pub(super) static DESCRIPTOR: Descriptor = Descriptor {
         maps.iter().map(|map| map.split(':').next().unwrap_or(map).to_owned()).collect()
     },
     drops: &[NOT_ICMP, NOT_ERROR, BAD_CHECKSUM, BAD_QUOTE, UNKNOWN],
+    details: "Translates the packet that an ICMP error quotes, and the error's addresses with it, by the mappings of the rewriters that it names. It stays in one part of a cut with them.",
+    example: r#"
+        RatedSource(DATA "query", RATE 10, LIMIT 6, STOP true)
+            -> UDPIPEncap(10.0.0.1, 1024, 20.0.0.9, 53)
+            -> rw :: IPRewriter(pattern 192.0.2.1 5000-5999 - - 0 1, drop);
+        rw[0] -> IPPrint(out) -> ICMPError(20.0.0.254, unreachable, port)
+            -> errors :: ICMPRewriter(rw);
+        rw[1] -> Discard;  Idle -> [1]rw;
+        errors[0] -> IPPrint(error_of) -> Discard;
+    "#,
     build,
     ..Descriptor::BASE
 };

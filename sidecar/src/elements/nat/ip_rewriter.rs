@@ -121,6 +121,18 @@ pub(super) static IP_REWRITER: Descriptor = Descriptor {
         Handler::read("tcp_lookup", LOOKUP),
         Handler::read("udp_lookup", LOOKUP),
     ],
+    details: "Translates TCP and UDP. Input 0 here is the inside: a new flow gets a port of the pattern, and its answers, which come in by input 1, find the way back. Answers to nobody are dropped. docs/nat.md says which requirements of the RFCs it meets.",
+    example: r#"
+        RatedSource(DATA "query", RATE 10, LIMIT 12, STOP true) -> s :: RoundRobinSwitch;
+        s[0] -> UDPIPEncap(10.0.0.1, 1024, 20.0.0.9, 53) -> in :: Null;
+        s[1] -> UDPIPEncap(10.0.0.2, 1024, 20.0.0.9, 53) -> in;
+        s[2] -> UDPIPEncap(10.0.0.1, 1025, 20.0.0.8, 80) -> in;
+        in -> rw :: IPRewriter(pattern 192.0.2.1 5000-5999 - - 0 1, drop, UDP_TIMEOUT 60);
+        rw[0] -> IPPrint(out) -> IPMirror -> [1]rw;
+        rw[1] -> IPPrint(back) -> Discard;
+        Script(wait 0.7s, write rw.clear, print "cleared, $(rw.nmappings) mappings");
+        DriverManager(wait_stop, print $(rw.table));
+    "#,
     build: |args| build(args, Rewrites::Both),
     ..BASE
 };
@@ -150,6 +162,22 @@ pub(super) static TCP_REWRITER: Descriptor = Descriptor {
         Handler::read("tcp_done_mappings", "mappings of flows that have ended"),
         Handler::read("lookup", LOOKUP),
     ],
+    details: "As IPRewriter, for TCP alone; it can also shift sequence numbers, which FTPPortMapper asks it for.",
+    example: r#"
+        FromIPSummaryDump(DATA "10.0.0.1 1024 20.0.0.9 80 S 1 0
+        10.0.0.2 1024 20.0.0.9 80 S 7 0
+        20.0.0.9 80 192.0.2.1 7000 SA 100 2
+        20.0.0.9 80 192.0.2.1 7009 SA 100 2
+        10.0.0.1 1024 20.0.0.9 80 A 2 101
+        10.0.0.1 1024 20.0.0.9 80 FA 2 101",
+            FIELDS ip_src sport ip_dst dport tcp_flags tcp_seq tcp_ack, CHECKSUM true, STOP true)
+            -> side :: IPClassifier(src net 10.0.0.0/8, -);
+        rw :: TCPRewriter(pattern 192.0.2.1 7000-7999# - - 0 1, drop);
+        side[0] -> [0]rw;  side[1] -> [1]rw;
+        rw[0] -> IPPrint(out) -> Discard;
+        rw[1] -> IPPrint(back) -> Discard;
+        DriverManager(wait_stop, print $(rw.table));
+    "#,
     build: |args| build(args, Rewrites::Tcp),
     ..BASE
 };
@@ -174,6 +202,17 @@ pub(super) static UDP_REWRITER: Descriptor = Descriptor {
         FAIL_OUTPUT,
     ],
     handlers: handlers![Handler::read("table", "all mappings"), Handler::read("mappings", "all mappings")],
+    details: "As IPRewriter, for UDP alone and with one timeout.",
+    example: r#"
+        RatedSource(DATA "query", RATE 10, LIMIT 12, STOP true) -> s :: RoundRobinSwitch;
+        s[0] -> UDPIPEncap(10.0.0.1, 1024, 20.0.0.9, 53) -> in :: Null;
+        s[1] -> UDPIPEncap(10.0.0.2, 1024, 20.0.0.9, 53) -> in;
+        s[2] -> UDPIPEncap(10.0.0.1, 1025, 20.0.0.8, 80) -> in;
+        in -> rw :: UDPRewriter(pattern 192.0.2.1 6000-6001# - - 0 0, FAIL_OUTPUT 1, TIMEOUT 60);
+        rw[0] -> IPPrint(translated) -> Discard;
+        rw[1] -> IPPrint(no_port_left) -> Discard;
+        DriverManager(wait_stop, print "$(rw.nmappings) $(rw.mapping_failures)");
+    "#,
     build: |args| build(args, Rewrites::Datagrams),
     ..BASE
 };
@@ -194,6 +233,16 @@ pub(super) static ICMP_PING_REWRITER: Descriptor = Descriptor {
         FAIL_OUTPUT,
     ],
     handlers: handlers![Handler::read("table", "all mappings"), Handler::read("mappings", "all mappings")],
+    details: "Translates ICMP echo requests and their replies; the identifier takes the place of a port.",
+    example: r#"
+        RatedSource(DATA "data", RATE 10, LIMIT 6, STOP true) -> s :: RoundRobinSwitch;
+        s[0] -> ICMPPingEncap(10.0.0.1, 20.0.0.9, IDENTIFIER 1) -> in :: Null;
+        s[1] -> ICMPPingEncap(10.0.0.2, 20.0.0.9, IDENTIFIER 1) -> in;
+        in -> rw :: ICMPPingRewriter(pattern 192.0.2.1 - - - 0 1, drop);
+        rw[0] -> IPPrint(out) -> ICMPPingResponder -> [1]rw;
+        rw[1] -> IPPrint(back) -> Discard;
+        DriverManager(wait_stop, print "$(rw.nmappings) mappings");
+    "#,
     build: |args| build(args, Rewrites::Pings),
     ..BASE
 };

@@ -13,6 +13,19 @@ pub(super) static DESCRIPTOR: Descriptor = Descriptor {
     ports: "0/0",
     args: &[Arg::rest("NAME", "SADDR SPORT DADDR DPORT", "a name and the pattern that it stands for")],
     global: true,
+    details: "Patterns that several rewriters share by name. They then share their ports too.",
+    example: r#"
+        IPRewriterPatterns(public 192.0.2.1 5000-5001# - -);
+        RatedSource(DATA "query", RATE 10, LIMIT 12, STOP true) -> s :: RoundRobinSwitch;
+        s[0] -> UDPIPEncap(10.0.0.1, 1024, 20.0.0.9, 53) -> in :: Null;
+        s[1] -> UDPIPEncap(10.0.0.2, 1024, 20.0.0.9, 53) -> in;
+        s[2] -> UDPIPEncap(10.0.0.1, 1025, 20.0.0.8, 80) -> in;
+        in -> first :: IPClassifier(src host 10.0.0.1, -);
+        a :: IPRewriter(pattern public 0 0);
+        b :: IPRewriter(pattern public 0 0);
+        first[0] -> a -> IPPrint(a) -> Discard;
+        first[1] -> b -> IPPrint(b) -> Discard;
+    "#,
     build,
     ..Descriptor::BASE
 };

@@ -26,6 +26,17 @@ pub(super) static ROUND_ROBIN: Descriptor = Descriptor {
     ports: "0/0",
     args: &[PATTERNS],
     state: StateKind::Small,
+    details: "An input specification of a rewriter may be its name: new flows then take the patterns in turn.",
+    example: r#"
+        servers :: RoundRobinIPMapper(- - 10.1.0.1 - 0 1, - - 10.1.0.2 - 0 1);
+        RatedSource(DATA "query", RATE 10, LIMIT 8, STOP true) -> s :: RoundRobinSwitch;
+        s[0] -> UDPIPEncap(20.0.0.1, 1024, 192.0.2.1, 53) -> in :: Null;
+        s[1] -> UDPIPEncap(20.0.0.2, 1024, 192.0.2.1, 53) -> in;
+        s[2] -> UDPIPEncap(20.0.0.3, 1024, 192.0.2.1, 53) -> in;
+        in -> rw :: IPRewriter(servers, drop);
+        rw[0] -> IPPrint(to_server) -> IPMirror -> [1]rw;
+        rw[1] -> IPPrint(answer) -> Discard;
+    "#,
     build: build_round_robin,
     ..Descriptor::BASE
 };
@@ -48,6 +59,17 @@ pub(super) static SOURCE_HASH: Descriptor = Descriptor {
         ),
     ],
     state: StateKind::Small,
+    details: "An input specification of a rewriter may be its name: the source address chooses the pattern, so that a client always meets the same server.",
+    example: r#"
+        servers :: SourceIPHashMapper(3 0xbadbeef, - - 10.1.0.1 - 0 1 1, - - 10.1.0.2 - 0 1 2);
+        RatedSource(DATA "query", RATE 10, LIMIT 8, STOP true) -> s :: RoundRobinSwitch;
+        s[0] -> UDPIPEncap(20.0.0.1, 1024, 192.0.2.1, 53) -> in :: Null;
+        s[1] -> UDPIPEncap(20.0.0.2, 1024, 192.0.2.1, 53) -> in;
+        s[2] -> UDPIPEncap(20.0.0.1, 1025, 192.0.2.1, 53) -> in;
+        in -> rw :: IPRewriter(servers, drop);
+        rw[0] -> IPPrint(to_server) -> IPMirror -> [1]rw;
+        rw[1] -> IPPrint(answer) -> Discard;
+    "#,
     build: build_source_hash,
     ..Descriptor::BASE
 };

@@ -69,10 +69,10 @@ pub(in crate::elements::trace) static DESCRIPTOR: Descriptor = Descriptor {
               number, and left out.",
     example: r#"
         FromIPSummaryDump(DATA "1.0.0.1 1024 2.0.0.2 80 T S 1
-2.0.0.2 80 1.0.0.1 1024 T SA 1
-1.0.0.1 53 3.0.0.3 53 U - 2
-nonsense
-3.0.0.3 53 1.0.0.1 53 U - 1",
+        2.0.0.2 80 1.0.0.1 1024 T SA 1
+        1.0.0.1 53 3.0.0.3 53 U - 2
+        nonsense
+        3.0.0.3 53 1.0.0.1 53 U - 1",
             FIELDS ip_src sport ip_dst dport ip_proto tcp_flags count,
             MULTIPACKET true, CHECKSUM true, STOP true)
             -> IPPrint(packet)
