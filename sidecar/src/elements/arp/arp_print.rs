@@ -6,9 +6,10 @@ use std::net::Ipv4Addr;
 use zerocopy::FromBytes;
 
 use crate::element::{
-    Annotations, Arg, Args, ConfigError, Cx, Descriptor, Element, Handler, HandlerError, Packet,
+    Annotations, Arg, Args, ConfigError, Cx, Descriptor, Element, Handler, HandlerError, Packet, StateKind,
 };
 use crate::elements::basic::{Outfile, heading, parse_handler};
+use crate::state::{Reader, Schema, StateError, Stateful, Writer};
 use crate::wire::arp::LENGTH;
 use crate::wire::ethernet::{HEADER_LENGTH, TYPE_IPV4};
 use crate::wire::{Ethernet, MacAddress};
@@ -29,6 +30,21 @@ pub(super) static DESCRIPTOR: Descriptor = Descriptor {
     ],
     reads: Annotations(Annotations::NETWORK_HEADER.0 | Annotations::MAC_HEADER.0 | Annotations::TIMESTAMP.0),
     handlers: &[Handler::both("active", "whether packets are printed")],
+    state: StateKind::Small,
+    details: "The ARP packet is where the network header annotation says, such as MarkIPHeader(14) sets it, and as it is in \
+              the frames of ARPQuerier and ARPResponder. Packets that are not of IP pass without a word.",
+    example: r#"
+        RatedSource(DATA \<ffffffffffff 020000000009 0806 0001 0800 06 04 0001
+            020000000009 0a000009 000000000000 0a000001>, RATE 1, LIMIT 3)
+            -> MarkIPHeader(14)
+            -> p :: ARPPrint(question, TIMESTAMP false, ETHER true)
+            -> ARPResponder(10.0.0.1 2:0:0:0:0:1)
+            -> ARPPrint(answer, TIMESTAMP false)
+            -> Truncate(30)
+            -> ARPPrint(short, TIMESTAMP false)
+            -> Discard;
+        DriverManager(wait 0.5s, write p.active false, wait 1s, write p.active true, wait 1s);
+    "#,
     build,
     ..Descriptor::BASE
 };
@@ -158,6 +174,25 @@ impl Element for ArpPrint {
             "active" => self.active = parse_handler(value)?,
             other => return Err(HandlerError::NoHandler(other.to_owned())),
         }
+        Ok(())
+    }
+
+    fn stateful(&mut self) -> Option<&mut dyn Stateful> {
+        Some(self)
+    }
+}
+
+impl Stateful for ArpPrint {
+    fn schema(&self) -> Schema {
+        Schema { name: "arp/print", version: 1 }
+    }
+
+    fn save(&self, w: &mut Writer) {
+        w.put_bool(self.active);
+    }
+
+    fn restore(&mut self, r: &mut Reader<'_>) -> Result<(), StateError> {
+        self.active = r.get_bool()?;
         Ok(())
     }
 }

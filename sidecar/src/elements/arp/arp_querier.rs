@@ -9,9 +9,11 @@ use std::time::Duration;
 
 use zerocopy::FromZeros;
 
-use super::arp_table::{ArpTable, LIMIT_ARGS, TABLE_HANDLERS, limits, parse_entry, read_table, write_table};
-use super::cache::{Answer, Cache};
-use crate::config::{EtherAddr, Value};
+use super::arp_table::{
+    ArpTable, FORGOTTEN, LIMIT_ARGS, TABLE_HANDLERS, expire, limits, nanoseconds, read_table, write_table,
+};
+use super::cache::Cache;
+use crate::config::{EtherAddr, IpPrefix, Value};
 use crate::element::{
     Annotations, Arg, Args, Batch, ConfigError, Cx, Descriptor, Element, ElementId, Handler, HandlerError,
     Packet, StateKind,
@@ -21,7 +23,6 @@ use crate::state::{Reader, Schema, StateError, Stateful, Writer};
 use crate::wire::{ArpIpv4, Ethernet, MacAddress, arp, ethernet};
 
 const NO_DESTINATION: &str = "no destination";
-const FULL: &str = "too many packets wait for neighbours";
 const NOT_REPLY: &str = "no ARP reply";
 
 pub(super) static DESCRIPTOR: Descriptor = Descriptor {
@@ -31,27 +32,33 @@ pub(super) static DESCRIPTOR: Descriptor = Descriptor {
     processing: "h/h",
     flow: "xy/x",
     args: &[
-        Arg::required("IP", "IP address", "own address"),
+        Arg::required("IP", "IP address[/MASK]", "own address, and own network"),
         Arg::optional("ETH", "Ethernet address", "", "own MAC address; may be left out when IP names both"),
         Arg::keyword("TABLE", "element name", "", "an ARPTable to share"),
         LIMIT_ARGS[0],
         LIMIT_ARGS[1],
         LIMIT_ARGS[2],
         LIMIT_ARGS[3],
+        LIMIT_ARGS[4],
         Arg::keyword(
             "POLL_TIMEOUT",
             "time",
             "60",
             "after which a known address is asked for again; 0 for never",
         ),
-        Arg::keyword("BROADCAST", "IP address", "255.255.255.255", "own network's broadcast address"),
+        Arg::keyword(
+            "BROADCAST",
+            "IP address",
+            "",
+            "own network's broadcast address; by default that of IP/MASK",
+        ),
         Arg::keyword("BROADCAST_POLL", "bool", "false", "whether such questions go to everybody"),
-        Arg::keyword("TIMESTAMP", "bool", "true", "whether queries get a timestamp"),
+        Arg::keyword("TIMESTAMP", "bool", "true", "whether queries get the timestamp of their packet"),
     ],
     reads: Annotations(Annotations::DST_IP.0 | Annotations::NETWORK_HEADER.0),
     writes: Annotations::MAC_HEADER,
     ties: ties_to_table,
-    drops: &[NO_DESTINATION, FULL, NOT_REPLY],
+    drops: &[NO_DESTINATION, FORGOTTEN, NOT_REPLY],
     handlers: &[
         TABLE_HANDLERS[0],
         TABLE_HANDLERS[1],
@@ -64,9 +71,24 @@ pub(super) static DESCRIPTOR: Descriptor = Descriptor {
         Handler::read("stats", "packets dropped and queries sent, in words"),
         Handler::read("queries", "queries sent"),
         Handler::read("responses", "replies received"),
-        Handler::read("drops", "packets dropped"),
+        Handler::read("drops", "packets dropped that did not wait"),
     ],
     state: StateKind::Small,
+    details: "Packets for an address that is not known wait, and it is asked for, once a second at most. When the answer comes, \
+              they leave in their order. An address is good for TIMEOUT; after POLL_TIMEOUT the neighbour is asked whether it \
+              still has it. Packets to a broadcast or multicast address need no question. The next hop is the destination \
+              annotation, which a routing table sets.",
+    example: r#"
+        q :: ARPQuerier(10.0.0.1/24, 2:0:0:0:0:1, TIMEOUT 6, POLL_TIMEOUT 3);
+        q[0] -> Print(frame, 34) -> Discard;
+        q[1] -> ARPPrint(TIMESTAMP false) -> r :: ARPResponder(10.0.0.9 2:0:0:0:0:9);
+        r[0] -> ARPPrint(TIMESTAMP false) -> Queue -> DelayUnqueue(0.5s) -> [1] q;
+        r[1] -> Discard;
+        RatedSource(DATA \<01>, RATE 1, LIMIT 8) -> UDPIPEncap(10.0.0.1, 5000, 10.0.0.9, 53) -> q;
+        RatedSource(DATA \<02>, RATE 1, LIMIT 2) -> UDPIPEncap(10.0.0.1, 5000, 10.0.0.7, 53) -> q;
+        InfiniteSource(DATA \<03>, LIMIT 1) -> UDPIPEncap(10.0.0.1, 5000, 10.0.0.255, 53) -> q;
+        DriverManager(wait 2.2s, print $(q.table), write r.remove 10.0.0.9, wait 10s, print $(q.table), print $(q.stats));
+    "#,
     build,
     ..Descriptor::BASE
 };
@@ -90,6 +112,10 @@ struct ArpQuerier {
     broadcast_poll: bool,
     timestamp: bool,
     table: TableRef,
+    /// Age at which a known address is asked for again; 0 for never.
+    poll: u64,
+    /// Whether a message told of packets without destination.
+    warned: bool,
     queries: u64,
     responses: u64,
     drops: u64,
@@ -103,15 +129,23 @@ fn build(args: &Args<'_>) -> Result<Box<dyn Element>, ConfigError> {
     };
     let table = match args.get::<String>("TABLE")? {
         Some(name) => TableRef::Named(name),
-        None => TableRef::Own(Cache::new(limits(args, args.or("POLL_TIMEOUT", Duration::from_secs(60))?)?)),
+        None => TableRef::Own(Cache::new(limits(args)?)),
+    };
+    let own: IpPrefix = args.need("IP")?;
+    let ip = u32::from(own.address);
+    let broadcast = match args.get::<Ipv4Addr>("BROADCAST")?.map(u32::from) {
+        Some(broadcast) => broadcast,
+        None => Some(ip | !u32::from(own.mask)).filter(|broadcast| *broadcast != ip).unwrap_or(u32::MAX),
     };
     Ok(Box::new(ArpQuerier {
-        ip: args.need::<Ipv4Addr>("IP")?.into(),
+        ip,
         mac: MacAddress(mac.0),
-        broadcast: args.or("BROADCAST", Ipv4Addr::BROADCAST)?.into(),
+        broadcast,
         broadcast_poll: args.or("BROADCAST_POLL", false)?,
         timestamp: args.or("TIMESTAMP", true)?,
         table,
+        poll: nanoseconds(args.or("POLL_TIMEOUT", Duration::from_secs(60))?),
+        warned: false,
         queries: 0,
         responses: 0,
         drops: 0,
@@ -143,6 +177,7 @@ pub(super) fn frame(
     content.arp = ArpIpv4::new(operation, sender, target);
     let mut packet = Packet::with_headroom(headroom, zerocopy::IntoBytes::as_bytes(&content));
     packet.set_mac_offset(Some(0));
+    packet.set_network_offset(Some(ethernet::HEADER_LENGTH as isize));
     packet
 }
 
@@ -175,51 +210,80 @@ impl ArpQuerier {
     /// Treats an IP packet: returns it as a frame, or keeps it.
     #[inline]
     fn send(&mut self, cx: &mut Cx<'_>, mut packet: Packet) -> Option<Packet> {
-        let ip = u32::from(packet.anno().dst_ip);
-        if ip == 0 {
+        let (ip, now, poll) = (u32::from(packet.anno().dst_ip), cx.now().0, self.poll);
+        if self.ip == 0 {
             self.drops += 1;
             cx.drop(NO_DESTINATION, packet);
             return None;
         }
-        if ip == u32::MAX || ip == self.broadcast || ip >> 28 == 0xe {
-            let to = if ip >> 28 == 0xe { multicast(ip) } else { MacAddress::BROADCAST };
+        if let Some((to, ask)) = Self::cache(&mut self.table, cx)?.find(ip, now, poll) {
+            if ask {
+                self.query(cx, &packet, if self.broadcast_poll { MacAddress::BROADCAST } else { to });
+            }
             self.encapsulate(&mut packet, to);
-            return Some(packet);
-        }
-        let now = cx.now().0;
-        let answer = Self::cache(&mut self.table, cx)?.ask(ip, now);
-        match answer {
-            Answer::Known(to) => self.encapsulate(&mut packet, to),
-            Answer::Poll(to) => {
-                self.query(cx, ip, if self.broadcast_poll { MacAddress::BROADCAST } else { to });
-                self.encapsulate(&mut packet, to);
-            }
-            Answer::Ask | Answer::Wait => {
-                if let Some(dropped) = Self::cache(&mut self.table, cx)?.keep(ip, packet) {
-                    self.drops += 1;
-                    cx.drop(FULL, dropped);
-                }
-                if matches!(answer, Answer::Ask) {
-                    self.query(cx, ip, MacAddress::BROADCAST);
-                }
-                return None;
-            }
+        } else if ip == u32::MAX || ip == self.broadcast {
+            self.encapsulate(&mut packet, MacAddress::BROADCAST);
+        } else if ip >> 28 == 0xe {
+            self.encapsulate(&mut packet, multicast(ip));
+        } else {
+            self.keep(cx, ip, packet);
+            return None;
         }
         Some(packet)
     }
 
-    fn query(&mut self, cx: &mut Cx<'_>, ip: u32, to: MacAddress) {
+    /// Lets a packet wait for the address of its next hop.
+    #[cold]
+    fn keep(&mut self, cx: &mut Cx<'_>, ip: u32, packet: Packet) {
+        if ip == 0 {
+            if !std::mem::replace(&mut self.warned, true) {
+                let name = cx.name();
+                cx.message(format_args!(
+                    "{name} :: ARPQuerier: would query for 0.0.0.0; missing dest IP addr annotation?"
+                ));
+            }
+            self.drops += 1;
+            cx.drop(NO_DESTINATION, packet);
+            return;
+        }
+        let question = self.question(&packet, MacAddress::BROADCAST);
+        let now = cx.now().0;
+        let Some(cache) = Self::cache(&mut self.table, cx) else { return };
+        let before = cache.drops();
+        let ask = cache.keep(ip, packet, now);
+        let dropped = cache.drops() - before;
+        cx.count_drops(FORGOTTEN, dropped);
+        if ask {
+            self.ask(cx, question);
+        }
+    }
+
+    /// The question for the next hop of a packet.
+    fn question(&self, packet: &Packet, to: MacAddress) -> Packet {
+        let ip = u32::from(packet.anno().dst_ip);
         let mut query = frame(arp::REQUEST, (self.mac, self.ip), (MacAddress::default(), ip), to, HEADROOM);
         if self.timestamp {
-            query.anno_mut().timestamp = cx.now();
+            query.anno_mut().timestamp = packet.anno().timestamp;
         }
+        query.anno_mut().vlan_tci = packet.anno().vlan_tci;
+        query
+    }
+
+    #[cold]
+    fn query(&mut self, cx: &mut Cx<'_>, packet: &Packet, to: MacAddress) {
+        let question = self.question(packet, to);
+        self.ask(cx, question);
+    }
+
+    fn ask(&mut self, cx: &mut Cx<'_>, question: Packet) {
         self.queries += 1;
         let port = usize::from(cx.outputs() > 1);
-        cx.emit(port, query);
+        cx.emit(port, question);
     }
 
     /// Learns from a reply and sends what waited for it.
     fn receive(&mut self, cx: &mut Cx<'_>, packet: Packet) {
+        self.responses += u64::from(packet.len() >= ethernet::HEADER_LENGTH + arp::LENGTH);
         let reply = Ethernet::parse(packet.data())
             .filter(|(frame, _)| frame.ether_type.get() == ethernet::TYPE_ARP)
             .and_then(|(_, rest)| ArpIpv4::parse(rest))
@@ -228,14 +292,10 @@ impl ArpQuerier {
             cx.drop(NOT_REPLY, packet);
             return;
         };
-        self.responses += 1;
-        self.learn(cx, ip, mac);
-    }
-
-    fn learn(&mut self, cx: &mut Cx<'_>, ip: u32, mac: MacAddress) {
         let now = cx.now().0;
         let Some(cache) = Self::cache(&mut self.table, cx) else { return };
-        for mut packet in cache.learn(ip, mac, now) {
+        cache.insert(ip, mac, now);
+        for mut packet in cache.release(ip) {
             self.encapsulate(&mut packet, mac);
             cx.emit(0, packet);
         }
@@ -251,7 +311,16 @@ impl Element for ArpQuerier {
             }
             self.table = TableRef::Shared(id);
         }
+        if let TableRef::Own(cache) = &mut self.table {
+            expire(cache, cx);
+        }
         Ok(())
+    }
+
+    fn timer(&mut self, cx: &mut Cx<'_>, _batch: &mut Batch) {
+        if let TableRef::Own(cache) = &mut self.table {
+            expire(cache, cx);
+        }
     }
 
     #[inline]
@@ -272,7 +341,11 @@ impl Element for ArpQuerier {
             "queries" => Ok(self.queries.to_string()),
             "responses" => Ok(self.responses.to_string()),
             "drops" => Ok(self.drops.to_string()),
-            "stats" => Ok(format!("{} packets killed\n{} ARP queries sent\n", self.drops, self.queries)),
+            "stats" => {
+                let waited = Self::cache(&mut self.table, cx).map_or(0, |cache| cache.drops());
+                let drops = self.drops + waited;
+                Ok(format!("{drops} packets killed\n{} ARP queries sent\n", self.queries))
+            }
             other => {
                 let now = cx.now().0;
                 match Self::cache(&mut self.table, cx) {
@@ -289,14 +362,16 @@ impl Element for ArpQuerier {
         match handler {
             "ipaddr" => self.ip = address(value)?,
             "broadcast" => self.broadcast = address(value)?,
-            "insert" => {
-                let (ip, mac) = parse_entry(value)?;
-                self.learn(cx, ip, mac);
+            other => {
+                let now = cx.now().0;
+                match Self::cache(&mut self.table, cx) {
+                    Some(cache) => write_table(cache, now, other, value)?,
+                    None => return Err(HandlerError::Busy("ARPTable".to_owned())),
+                }
+                if other == "clear" {
+                    (self.queries, self.responses, self.drops) = (0, 0, 0);
+                }
             }
-            other => match Self::cache(&mut self.table, cx) {
-                Some(cache) => write_table(cache, other, value)?,
-                None => return Err(HandlerError::Busy("ARPTable".to_owned())),
-            },
         }
         Ok(())
     }
@@ -316,10 +391,13 @@ impl Element for ArpQuerier {
 
 impl Stateful for ArpQuerier {
     fn schema(&self) -> Schema {
-        Schema { name: "arp/querier", version: 1 }
+        Schema { name: "arp/querier", version: 2 }
     }
 
     fn save(&self, w: &mut Writer) {
+        w.put_u32(self.ip);
+        w.put_u32(self.broadcast);
+        w.put_bool(self.warned);
         w.put_u64(self.queries);
         w.put_u64(self.responses);
         w.put_u64(self.drops);
@@ -329,6 +407,9 @@ impl Stateful for ArpQuerier {
     }
 
     fn restore(&mut self, r: &mut Reader<'_>) -> Result<(), StateError> {
+        self.ip = r.get_u32()?;
+        self.broadcast = r.get_u32()?;
+        self.warned = r.get_bool()?;
         self.queries = r.get_u64()?;
         self.responses = r.get_u64()?;
         self.drops = r.get_u64()?;
@@ -411,7 +492,8 @@ mod tests {
         for byte in 0..5 {
             push(&mut bench, [10, 0, 0, 9], byte);
         }
-        assert_eq!(bench.drops("q", FULL), 2);
+        // Of four packets, too many by one, all but two go.
+        assert_eq!((bench.drops("q", FORGOTTEN), bench.read("q", "length").as_str()), (2, "3"));
         let mut target = Bench::new(&text);
         let mut w = Writer::new();
         save(&mut bench, &mut w);
@@ -438,5 +520,35 @@ mod tests {
         assert!(bench.read("q", "table").starts_with("10.0.0.9 1 02-00-00-00-00-09"));
         let unknown = CONFIG.replace("00:01)", "00:01, TABLE nix)");
         assert!(Bench::error(&unknown).contains("no element named 'nix'"));
+    }
+
+    #[test]
+    fn broadcast_is_that_of_the_own_network() {
+        for (ip, broadcast) in [
+            ("10.0.0.1/24", "10.0.0.255"),
+            ("10.0.0.1", "255.255.255.255"),
+            ("10.0.0.1/24, BROADCAST 1.2.3.4", "1.2.3.4"),
+        ] {
+            let mut bench =
+                Bench::new(&CONFIG.replace("00:01)", "00:01, BROADCAST_POLL false)").replace("10.0.0.1", ip));
+            assert_eq!(bench.read("q", "broadcast"), broadcast);
+            push(&mut bench, broadcast.parse::<Ipv4Addr>().unwrap().octets(), 1);
+            assert_eq!(bench.take("out")[0][..6], [255; 6]);
+        }
+    }
+
+    #[test]
+    fn too_many_packets_for_one_neighbour_are_refused() {
+        let mut bench = Bench::new(&CONFIG.replace("00:01)", "00:01, ENTRY_PACKET_CAPACITY 1)"));
+        push(&mut bench, [10, 0, 0, 9], 1);
+        push(&mut bench, [10, 0, 0, 9], 2);
+        push(&mut bench, [10, 0, 0, 8], 3);
+        assert_eq!(bench.read("q", "stats"), "1 packets killed\n2 ARP queries sent\n");
+        bench.push("replies", &reply([10, 0, 0, 9], 9));
+        assert_eq!(bench.take("out")[0][14], 1);
+        bench.router.write_handler("q", "clear", "").unwrap();
+        assert_eq!((bench.read("q", "count"), bench.read("q", "queries")), ("0".into(), "0".into()));
+        let error = Bench::error(&CONFIG.replace("10.0.0.1", "10.0.0"));
+        assert!(error.contains("IP: expected IP"), "{error}");
     }
 }

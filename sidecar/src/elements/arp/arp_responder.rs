@@ -27,9 +27,22 @@ pub(super) static DESCRIPTOR: Descriptor = Descriptor {
         Handler::read("table", "all entries"),
         Handler::read("lookup", "IP: the MAC address that it has"),
         Handler::write("add", "IP[/MASK] ... ETH"),
-        Handler::write("remove", "IP[/MASK] ..."),
+        Handler::write("remove", "IP[/MASK]"),
     ],
     state: StateKind::Small,
+    details: "A question for an address of the table is answered by a frame to whoever asked; of several networks, the \
+              smallest counts. All other packets leave by output 1, or are dropped.",
+    example: r#"
+        r :: ARPResponder(10.0.0.1 2:0:0:0:0:1, 10.1.0.0/16 10.2.0.0/16 2:0:0:0:0:2);
+        r[0] -> ARPPrint(answer, TIMESTAMP false, ETHER true) -> Discard;
+        r[1] -> ARPPrint("not mine", TIMESTAMP false) -> Discard;
+        RatedSource(DATA \<ffffffffffff 020000000009 0806 0001 0800 06 04 0001
+            020000000009 0a000009 000000000000 0a000001>, RATE 1, LIMIT 2) -> q :: MarkIPHeader(14) -> r;
+        RatedSource(DATA \<ffffffffffff 020000000009 0806 0001 0800 06 04 0001
+            020000000009 0a000009 000000000000 0a020001>, RATE 1, LIMIT 3) -> q;
+        DriverManager(print $(r.lookup 10.2.0.1), wait 0.5s, write r.add 10.2.0.1 2:0:0:0:0:3,
+            write r.remove 10.0.0.1, wait 2s, print $(r.table));
+    "#,
     build,
     ..Descriptor::BASE
 };
@@ -54,38 +67,59 @@ fn build(args: &Args<'_>) -> Result<Box<dyn Element>, ConfigError> {
         let mac = |word: &str| args.parse::<EtherAddr>("entry", word).ok();
         match parse_entries(text, network, mac) {
             Ok(entries) => responder.put(entries),
-            Err(problem) => problems.push(format!("argument {}: {problem}", number + 1)),
+            Err(problem) => problems.push(format!("argument {number}: {problem}")),
         }
     }
     if problems.is_empty() { Ok(Box::new(responder)) } else { Err(ConfigError(problems)) }
 }
 
-/// Parses `IP[/MASK] ... ETH`; a single name may stand for both.
+/// Parses `IP[/MASK] ... ETH`; a name may stand for both.
 fn parse_entries(
     text: &str,
     network: impl Fn(&str) -> Option<IpPrefix>,
     mac: impl Fn(&str) -> Option<EtherAddr>,
 ) -> Result<Vec<Entry>, String> {
     let words = split_words(text);
-    let Some(hardware) = words.last().and_then(|word| mac(word)) else {
-        return Err(format!("missing Ethernet address in '{text}'"));
+    let (mut prefixes, mut hardware) = (Vec::new(), None);
+    for word in &words {
+        match (network(word), mac(word)) {
+            (Some(prefix), _) => prefixes.push(prefix),
+            (None, Some(_)) if hardware.is_some() => return Err("more than one ETH".to_owned()),
+            (None, Some(mac)) => hardware = Some(mac),
+            (None, None) => return Err("expected IP/MASK ETH".to_owned()),
+        }
+    }
+    if prefixes.is_empty() {
+        return Err("missing IP/MASK".to_owned());
+    }
+    let hardware = hardware.or_else(|| words.iter().find_map(|word| mac(word))).ok_or("missing ETH")?;
+    let entry = |prefix: IpPrefix| Entry {
+        network: prefix.network().into(),
+        mask: prefix.mask.into(),
+        mac: MacAddress(hardware.0),
     };
-    let networks = if words.len() == 1 { &words[..] } else { &words[..words.len() - 1] };
-    let entries = networks.iter().map(|word| {
-        let prefix = network(word).ok_or_else(|| format!("expected IP prefix, got '{word}'"))?;
-        Ok(Entry { network: prefix.network().into(), mask: prefix.mask.into(), mac: MacAddress(hardware.0) })
-    });
-    entries.collect()
+    Ok(prefixes.into_iter().map(entry).collect())
+}
+
+impl Entry {
+    /// Whether all addresses of `other` are among its own.
+    fn holds(&self, other: &Self) -> bool {
+        other.network & self.mask == self.network && other.mask & self.mask == self.mask
+    }
+
+    fn show_prefix(&self) -> IpPrefix {
+        IpPrefix { address: self.network.into(), mask: self.mask.into() }
+    }
 }
 
 impl ArpResponder {
+    /// Adds entries, each before those that hold it; of equal prefixes the last counts.
     fn put(&mut self, entries: Vec<Entry>) {
         for entry in entries {
             self.entries.retain(|known| (known.network, known.mask) != (entry.network, entry.mask));
-            self.entries.push(entry);
+            let around = self.entries.iter().position(|known| known.holds(&entry));
+            self.entries.insert(around.unwrap_or(self.entries.len()), entry);
         }
-        // The longest prefix first.
-        self.entries.sort_by_key(|entry| std::cmp::Reverse(entry.mask));
     }
 
     fn find(&self, ip: u32) -> Option<MacAddress> {
@@ -116,6 +150,7 @@ impl Element for ArpResponder {
                 if self.timestamp {
                     reply.anno_mut().timestamp = cx.now();
                 }
+                reply.anno_mut().vlan_tci = packet.anno().vlan_tci;
                 Some(reply)
             }
             None => {
@@ -128,14 +163,13 @@ impl Element for ArpResponder {
     fn read(&mut self, _cx: &mut Cx<'_>, handler: &str, param: &str) -> Result<String, HandlerError> {
         match handler {
             "table" => {
-                let lines = self.entries.iter().map(|entry| {
-                    let prefix = IpPrefix { address: entry.network.into(), mask: entry.mask.into() };
-                    format!("{prefix} {}\n", entry.mac)
-                });
+                let lines =
+                    self.entries.iter().map(|entry| format!("{} {}\n", entry.show_prefix(), entry.mac));
                 Ok(lines.collect())
             }
             "lookup" => {
-                let ip = Ipv4Addr::parse_plain(param).map_err(HandlerError::Refused)?;
+                let ip = Ipv4Addr::parse_plain(param.trim());
+                let ip = ip.map_err(|_| HandlerError::Refused("expected IP address".to_owned()))?;
                 Ok(self.find(ip.into()).map_or(String::new(), |mac| mac.to_string()))
             }
             other => Err(HandlerError::NoHandler(other.to_owned())),
@@ -150,12 +184,11 @@ impl Element for ArpResponder {
                 self.put(parse_entries(value, network, mac).map_err(HandlerError::Refused)?);
             }
             "remove" => {
-                for word in split_words(value) {
-                    let prefix = network(&word)
-                        .ok_or_else(|| HandlerError::Refused(format!("bad address '{word}'")))?;
-                    let (network, mask) = (u32::from(prefix.network()), u32::from(prefix.mask));
-                    self.entries.retain(|entry| (entry.network, entry.mask) != (network, mask));
-                }
+                let refuse = |problem: String| HandlerError::Refused(problem);
+                let prefix = network(value.trim()).ok_or_else(|| refuse("expected IP/MASK".to_owned()))?;
+                let prefix = IpPrefix { address: prefix.network(), mask: prefix.mask };
+                let found = self.entries.iter().position(|entry| entry.show_prefix() == prefix);
+                self.entries.remove(found.ok_or_else(|| refuse(format!("{prefix} not found")))?);
             }
             other => return Err(HandlerError::NoHandler(other.to_owned())),
         }
@@ -245,5 +278,27 @@ mod tests {
             bench.push("in", &bad);
         }
         assert!(bench.take("out").is_empty());
+    }
+
+    #[test]
+    fn entries_are_changed_by_handlers_and_move() {
+        let text = "Idle -> a :: ARPResponder(10.0.0.0/8 2:0:0:0:0:1, 1.2.3.4 2:0:0:0:0:2) -> Discard;";
+        let (mut bench, mut moved) = (Bench::new(text), Bench::new(text));
+        bench.router.write_handler("a", "add", "10.1.0.0/16 10.0.0.0/8 2:0:0:0:0:3").unwrap();
+        bench.router.write_handler("a", "remove", "1.2.3.4").unwrap();
+        bench.move_to(&mut moved);
+        assert_eq!(moved.read("a", "table"), "10.1.0.0/16 02-00-00-00-00-03\n10.0.0.0/8 02-00-00-00-00-03\n");
+        for (handler, value, expected) in [
+            ("remove", "1.2.3.4", "1.2.3.4/32 not found"),
+            ("remove", "x", "expected IP/MASK"),
+            ("add", "1.2.3.4", "missing ETH"),
+            ("add", "2:0:0:0:0:3", "missing IP/MASK"),
+            ("add", "1.2.3.4 2:0:0:0:0:3 2:0:0:0:0:4", "more than one ETH"),
+        ] {
+            let error = bench.router.write_handler("a", handler, value).unwrap_err().to_string();
+            assert_eq!(error, expected);
+        }
+        let error = Bench::error("Idle -> ARPResponder(1.2.3.4 2:0:0:0:0:3, gargle) -> Discard;");
+        assert!(error.contains("argument 1: expected IP/MASK ETH"), "{error}");
     }
 }

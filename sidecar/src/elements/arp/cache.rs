@@ -1,155 +1,233 @@
 //! Neighbours: MAC addresses by IP address, and packets that wait for one.
 //!
-//! Bounded in entries and in waiting packets; the oldest goes first. Times are nanoseconds given by the caller.
+//! As Click's ARPTable: neighbours are kept in order of the time at which they were last known to live. Those that did
+//! not live for the timeout are forgotten, and the oldest ones when there are too many; when too many packets wait, those
+//! of the oldest neighbours go. Times are nanoseconds given by the caller.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::net::Ipv4Addr;
 
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
 
-use crate::config::EtherAddr;
-use crate::element::Packet;
+use crate::element::{Packet, Time};
 use crate::state::{Reader, StateError, Writer};
 use crate::wire::MacAddress;
 
+/// Place in the order of age: time, then a number that tells neighbours of the same time apart.
+type Age = (u64, u64);
+
 /// What is known of one neighbour.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Neighbour {
-    /// `None` while it is only asked for.
-    mac: Option<MacAddress>,
-    /// When the address was last confirmed.
-    confirmed: u64,
+    mac: MacAddress,
+    /// Whether `mac` is its address; else it is only asked for.
+    known: bool,
+    age: Age,
     /// When it was last asked for.
     asked: u64,
+    /// Questions since it last answered.
+    questions: u8,
     waiting: VecDeque<Packet>,
+}
+
+impl Neighbour {
+    fn new(age: Age) -> Self {
+        let asked = age.0.saturating_sub(QUERY_INTERVAL);
+        Self { mac: MacAddress::BROADCAST, known: false, age, asked, questions: 0, waiting: VecDeque::new() }
+    }
+
+    fn may_ask(&self, now: u64) -> bool {
+        let interval = if self.questions >= 10 { 2 * QUERY_INTERVAL } else { QUERY_INTERVAL };
+        now >= self.asked.saturating_add(interval)
+    }
+
+    fn note_question(&mut self, now: u64) {
+        self.asked = now;
+        self.questions = self.questions.saturating_add(1);
+    }
 }
 
 /// Limits and times of a cache.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Limits {
-    /// Most packets that wait, over all neighbours.
+    /// Most packets that wait, over all neighbours; 0 for no limit.
     pub(super) packets: usize,
-    /// Most packets that wait for one neighbour.
+    /// Most packets that wait for one neighbour; 0 for no limit.
     pub(super) packets_of_one: usize,
+    /// One part in so many of the packets goes when too many wait.
+    pub(super) slim_factor: usize,
     /// Most neighbours; 0 for no limit.
     pub(super) entries: usize,
     /// After this time an address is no longer good; 0 for never.
     pub(super) timeout: u64,
-    /// After this time a good address is asked for again; 0 for never.
-    pub(super) poll: u64,
 }
 
 /// Time between two queries for one address.
 const QUERY_INTERVAL: u64 = 1_000_000_000;
 
-/// What to do with a packet.
-pub(super) enum Answer {
-    /// Send it there.
-    Known(MacAddress),
-    /// Send it there and ask whether the address is still good.
-    Poll(MacAddress),
-    /// Keep it and ask.
-    Ask,
-    /// Keep it; the question was asked a moment ago.
-    Wait,
-}
-
 #[derive(Debug)]
 pub(super) struct Cache {
     neighbours: HashMap<u32, Neighbour, RandomState>,
+    by_age: BTreeMap<Age, u32>,
+    next: u64,
     limits: Limits,
     waiting: usize,
+    /// Packets dropped while they waited, or because they could not.
+    drops: u64,
 }
 
 impl Cache {
     pub(super) fn new(limits: Limits) -> Self {
-        Self { neighbours: HashMap::default(), limits, waiting: 0 }
+        Self {
+            neighbours: HashMap::default(),
+            by_age: BTreeMap::new(),
+            next: 0,
+            limits,
+            waiting: 0,
+            drops: 0,
+        }
     }
 
     /// Takes the neighbours of another cache; the limits stay.
     pub(super) fn take(&mut self, other: &mut Self) {
-        self.neighbours = std::mem::take(&mut other.neighbours);
-        self.waiting = std::mem::take(&mut other.waiting);
+        let empty = Self::new(other.limits);
+        *self = Self { limits: self.limits, ..std::mem::replace(other, empty) };
     }
 
-    /// What to do with a packet for `ip`.
+    fn is_expired(&self, age: Age, now: u64) -> bool {
+        self.limits.timeout != 0 && age.0.saturating_add(self.limits.timeout) < now
+    }
+
+    /// The MAC address of `ip` if it is known, and whether to ask for it again: when it is older than `poll`.
     #[inline]
-    pub(super) fn ask(&mut self, ip: u32, now: u64) -> Answer {
-        if let Some(neighbour) = self.neighbours.get_mut(&ip)
-            && let Some(mac) = neighbour.mac
-        {
-            let age = now.saturating_sub(neighbour.confirmed);
-            if self.limits.timeout == 0 || age < self.limits.timeout {
-                let poll = self.limits.poll != 0 && age >= self.limits.poll;
-                if !poll || now < neighbour.asked.saturating_add(QUERY_INTERVAL) {
-                    return Answer::Known(mac);
-                }
-                neighbour.asked = now;
-                return Answer::Poll(mac);
+    pub(super) fn find(&mut self, ip: u32, now: u64, poll: u64) -> Option<(MacAddress, bool)> {
+        let timeout = self.limits.timeout;
+        let neighbour = self.neighbours.get_mut(&ip).filter(|neighbour| neighbour.known)?;
+        let age = now.saturating_sub(neighbour.age.0);
+        if timeout != 0 && age > timeout {
+            return None;
+        }
+        let ask = poll != 0 && age >= poll && neighbour.may_ask(now);
+        if ask {
+            neighbour.note_question(now);
+        }
+        Some((neighbour.mac, ask))
+    }
+
+    /// The neighbour of this address, made if need be; at the end of the order if it is new.
+    fn ensure(&mut self, ip: u32, now: u64) -> &mut Neighbour {
+        if !self.neighbours.contains_key(&ip) {
+            // The oldest make room for it.
+            if self.limits.entries != 0 && self.neighbours.len() >= self.limits.entries {
+                self.forget(now, self.limits.entries - 1);
             }
+            let age = self.stamp(now);
+            self.by_age.insert(age, ip);
+            self.neighbours.insert(ip, Neighbour::new(age));
         }
-        self.ask_unknown(ip, now)
+        self.neighbours.entry(ip).or_insert_with(|| Neighbour::new((now, 0)))
     }
 
-    fn ask_unknown(&mut self, ip: u32, now: u64) -> Answer {
-        self.make_room(ip);
-        let neighbour = self.neighbours.entry(ip).or_default();
-        neighbour.mac = None;
-        if neighbour.asked != 0 && now < neighbour.asked.saturating_add(QUERY_INTERVAL) {
-            return Answer::Wait;
-        }
-        neighbour.asked = now.max(1);
-        Answer::Ask
+    fn stamp(&mut self, now: u64) -> Age {
+        self.next += 1;
+        (now, self.next)
     }
 
-    /// Forgets the neighbour that was heard of longest ago when a new one would be too many.
-    fn make_room(&mut self, ip: u32) {
-        if self.limits.entries == 0
-            || self.neighbours.len() < self.limits.entries
-            || self.neighbours.contains_key(&ip)
-        {
+    fn touch(&mut self, ip: u32, time: u64) {
+        let age = self.stamp(time);
+        if let Some(neighbour) = self.neighbours.get_mut(&ip) {
+            self.by_age.remove(&neighbour.age);
+            self.by_age.insert(age, ip);
+            neighbour.age = age;
+        }
+    }
+
+    /// Keeps a packet until `ip` is known, or drops it if too many wait. Returns whether it is time to ask.
+    pub(super) fn keep(&mut self, ip: u32, packet: Packet, now: u64) -> bool {
+        let limits = self.limits;
+        let neighbour = self.ensure(ip, now);
+        let (age, wait_for_it) = (neighbour.age, neighbour.waiting.len());
+        // As long as somebody wants to send to it, it does not expire.
+        let least = now.saturating_sub(limits.timeout);
+        if limits.timeout != 0 && age.0 < least {
+            self.touch(ip, least);
+        }
+        if limits.packets_of_one != 0 && wait_for_it >= limits.packets_of_one {
+            self.drops += 1;
+            return false;
+        }
+        self.waiting += 1;
+        if limits.packets != 0 && self.waiting > limits.packets {
+            self.slim(now);
+        }
+        let neighbour = self.ensure(ip, now);
+        neighbour.waiting.push_back(packet);
+        let ask = neighbour.may_ask(now);
+        if ask {
+            neighbour.note_question(now);
+        }
+        ask
+    }
+
+    /// Forgets what expired, and the oldest until at most `most` are left.
+    fn forget(&mut self, now: u64, most: usize) {
+        while let Some((&age, &ip)) = self.by_age.first_key_value() {
+            if !self.is_expired(age, now) && self.neighbours.len() <= most {
+                return;
+            }
+            self.by_age.remove(&age);
+            let waiting = self.neighbours.remove(&ip).map_or(0, |neighbour| neighbour.waiting.len());
+            self.waiting -= waiting;
+            self.drops += waiting as u64;
+        }
+    }
+
+    /// Makes room: neighbours that expired or are too many go, and packets of the oldest if too many wait.
+    pub(super) fn slim(&mut self, now: u64) {
+        let Limits { packets, slim_factor, entries, .. } = self.limits;
+        self.forget(now, if entries == 0 { usize::MAX } else { entries });
+        if packets == 0 || self.waiting <= packets {
             return;
         }
-        let oldest =
-            self.neighbours.iter().min_by_key(|(ip, n)| (n.confirmed.max(n.asked), **ip)).map(|(ip, _)| *ip);
-        if let Some(oldest) = oldest {
-            self.remove(oldest);
+        // The last packet may not have been added yet.
+        let most = (packets - packets / slim_factor.max(1)).max(1);
+        for ip in self.by_age.values() {
+            let Some(neighbour) = self.neighbours.get_mut(ip) else { continue };
+            while self.waiting > most && neighbour.waiting.pop_front().is_some() {
+                self.waiting -= 1;
+                self.drops += 1;
+            }
         }
     }
 
-    /// Keeps a packet until `ip` is known; returns the one that has to go for it, if one has.
-    pub(super) fn keep(&mut self, ip: u32, packet: Packet) -> Option<Packet> {
-        let total_reached = self.waiting >= self.limits.packets;
-        let Some(neighbour) = self.neighbours.get_mut(&ip) else { return Some(packet) };
-        neighbour.waiting.push_back(packet);
-        self.waiting += 1;
-        if total_reached || neighbour.waiting.len() > self.limits.packets_of_one {
-            self.waiting -= 1;
-            return neighbour.waiting.pop_front();
-        }
-        None
+    /// When to slim again, if neighbours expire.
+    pub(super) fn slim_interval(&self) -> Option<u64> {
+        (self.limits.timeout != 0).then(|| self.limits.timeout.saturating_add(QUERY_INTERVAL))
     }
 
-    /// Notes an address; returns the packets that waited for it.
-    pub(super) fn learn(&mut self, ip: u32, mac: MacAddress, now: u64) -> VecDeque<Packet> {
-        self.make_room(ip);
-        let neighbour = self.neighbours.entry(ip).or_default();
-        neighbour.mac = Some(mac);
-        neighbour.confirmed = now;
-        let packets = std::mem::take(&mut neighbour.waiting);
+    /// Notes an address; that of everybody means that it is no longer known.
+    pub(super) fn insert(&mut self, ip: u32, mac: MacAddress, now: u64) {
+        let neighbour = self.ensure(ip, now);
+        neighbour.mac = mac;
+        neighbour.known = mac != MacAddress::BROADCAST;
+        neighbour.questions = 0;
+        neighbour.asked = now.saturating_sub(QUERY_INTERVAL);
+        self.touch(ip, now);
+    }
+
+    /// The packets that wait for `ip`, which wait no longer.
+    pub(super) fn release(&mut self, ip: u32) -> VecDeque<Packet> {
+        let packets =
+            self.neighbours.get_mut(&ip).map(|n| std::mem::take(&mut n.waiting)).unwrap_or_default();
         self.waiting -= packets.len();
         packets
     }
 
-    pub(super) fn remove(&mut self, ip: u32) -> bool {
-        let removed = self.neighbours.remove(&ip);
-        self.waiting -= removed.as_ref().map_or(0, |n| n.waiting.len());
-        removed.is_some()
-    }
-
     pub(super) fn clear(&mut self) {
+        self.drops += self.waiting as u64;
         self.neighbours.clear();
+        self.by_age.clear();
         self.waiting = 0;
     }
 
@@ -161,76 +239,65 @@ impl Cache {
         self.waiting
     }
 
-    fn sorted(&self) -> Vec<(&u32, &Neighbour)> {
-        let mut all: Vec<_> = self.neighbours.iter().collect();
-        all.sort_by_key(|(ip, _)| **ip);
-        all
+    pub(super) fn drops(&self) -> u64 {
+        self.drops
+    }
+
+    /// Neighbours, the oldest first.
+    fn in_order(&self) -> impl Iterator<Item = (u32, &Neighbour)> {
+        self.by_age.values().filter_map(|ip| Some((*ip, self.neighbours.get(ip)?)))
     }
 
     /// Click's table: address, whether it is good, MAC address, age in seconds.
     pub(super) fn show(&self, now: u64) -> String {
-        let lines = self.sorted().into_iter().map(|(ip, n)| {
-            let mac = EtherAddr(n.mac.unwrap_or_default().0);
-            let age = now.saturating_sub(n.confirmed.max(n.asked)) as f64 / 1e9;
-            format!("{} {} {mac} {age:.3}\n", Ipv4Addr::from(*ip), u8::from(n.mac.is_some()))
+        let lines = self.in_order().map(|(ip, neighbour)| {
+            let good = u8::from(neighbour.known && !self.is_expired(neighbour.age, now));
+            // Click measures it in milliseconds.
+            let age = now.saturating_sub(neighbour.age.0) / 1_000_000 * 1_000_000;
+            format!("{} {good} {} {}\n", Ipv4Addr::from(ip), neighbour.mac, Time(age))
         });
         lines.collect()
     }
 
     pub(super) fn save(&self, w: &mut Writer) {
+        w.put_u64(self.drops);
         w.put_u32(self.neighbours.len() as u32);
-        for (ip, neighbour) in self.sorted() {
-            w.put_u32(*ip);
-            w.put_bool(neighbour.mac.is_some());
-            w.put_raw(&neighbour.mac.unwrap_or_default().0);
-            w.put_u64(neighbour.confirmed);
+        for (ip, neighbour) in self.in_order() {
+            w.put_u32(ip);
+            w.put_bool(neighbour.known);
+            w.put_raw(&neighbour.mac.0);
+            w.put_u64(neighbour.age.0);
             w.put_u64(neighbour.asked);
+            w.put_u8(neighbour.questions);
             w.put_u32(neighbour.waiting.len() as u32);
             for packet in &neighbour.waiting {
-                save_packet(packet, w);
+                packet.save(w);
             }
         }
     }
 
     pub(super) fn restore(&mut self, r: &mut Reader<'_>) -> Result<(), StateError> {
-        self.clear();
+        let mut cache = Self::new(self.limits);
+        cache.drops = r.get_u64()?;
         for _ in 0..r.get_u32()? {
             let ip = r.get_u32()?;
             let known = r.get_bool()?;
             let mut mac = MacAddress::default();
             mac.0.copy_from_slice(r.get_raw(6)?);
-            let mut neighbour = Neighbour {
-                mac: known.then_some(mac),
-                confirmed: r.get_u64()?,
-                asked: r.get_u64()?,
-                waiting: VecDeque::new(),
-            };
+            let age = cache.stamp(r.get_u64()?);
+            let mut neighbour = Neighbour { mac, known, ..Neighbour::new(age) };
+            neighbour.asked = r.get_u64()?;
+            neighbour.questions = r.get_u8()?;
             for _ in 0..r.get_u32()? {
-                neighbour.waiting.push_back(restore_packet(ip, r)?);
+                neighbour.waiting.push_back(Packet::restore(r)?);
             }
-            self.waiting += neighbour.waiting.len();
-            if let Some(twice) = self.neighbours.insert(ip, neighbour) {
-                self.waiting -= twice.waiting.len();
+            cache.waiting += neighbour.waiting.len();
+            cache.by_age.insert(age, ip);
+            if cache.neighbours.insert(ip, neighbour).is_some() {
+                return Err(StateError::Invalid { what: "second neighbour of an address", value: ip.into() });
             }
         }
+        *self = cache;
         Ok(())
     }
-}
-
-/// A waiting packet: its bytes, where the IP header is, and its paint. Its destination annotation is the neighbour.
-fn save_packet(packet: &Packet, w: &mut Writer) {
-    w.put_bytes(packet.data());
-    w.put_u32(packet.network_offset().and_then(|at| u32::try_from(at).ok()).unwrap_or(u32::MAX));
-    w.put_u8(packet.anno().paint);
-}
-
-fn restore_packet(ip: u32, r: &mut Reader<'_>) -> Result<Packet, StateError> {
-    let mut packet = Packet::from_slice(r.get_bytes()?);
-    let network = r.get_u32()?;
-    if network != u32::MAX {
-        packet.set_network_offset(Some(network as isize));
-    }
-    packet.anno_mut().paint = r.get_u8()?;
-    packet.anno_mut().dst_ip = ip.into();
-    Ok(packet)
 }

@@ -5,7 +5,6 @@ use std::net::Ipv4Addr;
 use crate::element::{
     Annotations, Arg, Args, ConfigError, Cx, Descriptor, Element, Handler, HandlerError, Packet, StateKind,
 };
-use crate::elements::basic::parse_handler;
 use crate::elements::classify::ip_names;
 use crate::state::{Reader, Schema, StateError, Stateful, Writer};
 use crate::wire::ipv4::{MIN_HEADER_LENGTH, set_checksum};
@@ -33,6 +32,19 @@ pub(super) static DESCRIPTOR: Descriptor = Descriptor {
     drops: &[TOO_LONG],
     handlers: HANDLERS,
     state: StateKind::Small,
+    details: "Messages are numbered from 1: the number is the IP identification, and the sequence number of queries (echo, \
+              timestamp and information, and their answers). The header of timestamps has three more words, all 0.",
+    example: r#"
+        RatedSource(DATA hello, RATE 10, LIMIT 2)
+            -> e :: ICMPIPEncap(10.0.0.1, 10.0.0.2, echo-reply, IDENTIFIER 7)
+            -> CheckIPHeader -> CheckICMPHeader
+            -> IPPrint(ID true, TIMESTAMP false)
+            -> Discard;
+        InfiniteSource(LIMIT 1) -> ICMPIPEncap(10.0.0.1, 10.0.0.2, timeexceeded, reassembly)
+            -> IPPrint(TIMESTAMP false)
+            -> Discard;
+        DriverManager(wait 0.05s, write e.dst 10.0.0.9, wait 1s, print "$(e.src) to $(e.dst)");
+    "#,
     build,
     ..Descriptor::BASE
 };
@@ -114,6 +126,11 @@ impl Encap {
     }
 }
 
+fn address(value: &str) -> Result<u32, HandlerError> {
+    let address = value.trim().parse::<Ipv4Addr>();
+    address.map(u32::from).map_err(|_| HandlerError::Refused("syntax error".to_owned()))
+}
+
 impl Element for Encap {
     fn action(&mut self, cx: &mut Cx<'_>, mut packet: Packet) -> Option<Packet> {
         if self.encapsulate(&mut packet).is_some() {
@@ -133,8 +150,8 @@ impl Element for Encap {
 
     fn write(&mut self, _cx: &mut Cx<'_>, handler: &str, value: &str) -> Result<(), HandlerError> {
         match handler {
-            "src" => self.source = parse_handler::<Ipv4Addr>(value)?.into(),
-            "dst" => self.destination = parse_handler::<Ipv4Addr>(value)?.into(),
+            "src" => self.source = address(value)?,
+            "dst" => self.destination = address(value)?,
             other => return Err(HandlerError::NoHandler(other.to_owned())),
         }
         Ok(())
@@ -147,15 +164,19 @@ impl Element for Encap {
 
 impl Stateful for Encap {
     fn schema(&self) -> Schema {
-        Schema { name: "icmp/encap", version: 1 }
+        Schema { name: "icmp/encap", version: 2 }
     }
 
     fn save(&self, w: &mut Writer) {
         w.put_u16(self.next);
+        w.put_u32(self.source);
+        w.put_u32(self.destination);
     }
 
     fn restore(&mut self, r: &mut Reader<'_>) -> Result<(), StateError> {
         self.next = r.get_u16()?;
+        self.source = r.get_u32()?;
+        self.destination = r.get_u32()?;
         Ok(())
     }
 }
@@ -213,10 +234,10 @@ mod tests {
         let (mut from, mut to) = (encap(0xffff), encap(1));
         from.encapsulate(&mut Packet::from_slice(b"")).unwrap();
         assert_eq!(from.next, 1);
-        from.next = 77;
+        (from.next, from.source, from.destination) = (77, 5, 6);
         let mut w = Writer::new();
         from.save(&mut w);
         to.restore(&mut Reader::new(w.as_bytes())).unwrap();
-        assert_eq!(to.next, 77);
+        assert_eq!((to.next, to.source, to.destination), (77, 5, 6));
     }
 }

@@ -16,6 +16,16 @@ pub(super) static DESCRIPTOR: Descriptor = Descriptor {
     drops: &[TOO_LONG],
     handlers: HANDLERS,
     state: StateKind::Small,
+    details: "Pings are numbered from 1: the number is the sequence number, and the IP identification.",
+    example: r#"
+        RatedSource(DATA hello, RATE 10, LIMIT 4)
+            -> e :: ICMPPingEncap(10.0.0.1, 10.0.0.2, IDENTIFIER 7)
+            -> IPPrint(ID true, TTL true, TIMESTAMP false)
+            -> r :: ICMPPingResponder
+            -> IPPrint(TIMESTAMP false)
+            -> Discard;
+        DriverManager(wait 0.15s, write e.src 10.0.0.9, wait 1s, print "$(e.src) to $(e.dst)");
+    "#,
     build,
     ..Descriptor::BASE
 };
