@@ -134,4 +134,13 @@ mod tests {
         let error = Bench::error("Idle -> Resize(x) -> Discard;");
         assert!(error.contains("HEAD: expected integer, got 'x'"), "{error}");
     }
+
+    #[test]
+    fn lengths_move_along() {
+        let text = "in :: TestIn -> r :: Resize -> out :: TestOut;";
+        let (mut from, mut to) = (Bench::new(text), Bench::new(text));
+        from.router.write_handler("r", "head", "-2").unwrap();
+        from.move_to(&mut to);
+        assert_eq!(to.read("r", "head"), "-2");
+    }
 }

@@ -60,4 +60,12 @@ mod tests {
         assert_eq!((packets[0].data(), packets[0].anno().extra_length), (&b"abc"[..], 2));
         assert_eq!((packets[1].data(), packets[1].anno().extra_length), (&b"ab"[..], 0));
     }
+
+    #[test]
+    fn the_rest_may_be_forgotten_and_a_length_is_needed() {
+        let mut bench = Bench::new("in :: TestIn -> Truncate(3, EXTRA_LENGTH false) -> out :: TestOut;");
+        bench.push("in", b"abcde");
+        assert_eq!(bench.take_packets("out")[0].anno().extra_length, 0);
+        assert!(Bench::error("Idle -> Truncate -> Discard;").contains("too few arguments"));
+    }
 }

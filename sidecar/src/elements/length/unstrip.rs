@@ -35,3 +35,21 @@ impl Element for Unstrip {
         Some(packet)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::Bench;
+
+    #[test]
+    fn what_was_stripped_comes_back() {
+        let mut bench = Bench::new("in :: TestIn -> Strip(3) -> Unstrip(2) -> out :: TestOut;");
+        bench.push("in", b"abcd");
+        assert_eq!(bench.take("out"), [b"bcd"]);
+    }
+
+    #[test]
+    fn a_length_that_fits_into_no_packet_is_refused() {
+        assert!(Bench::error("Idle -> Unstrip(99999999) -> Discard;").contains("LENGTH: maximum is"));
+        assert!(Bench::error("Idle -> Unstrip -> Discard;").contains("too few arguments"));
+    }
+}

@@ -159,4 +159,18 @@ mod tests {
         let text = "a :: FromLink(EDGE 3) -> Discard; b :: FromLink(EDGE 3) -> Discard;";
         assert!(Bench::error(text).contains("edge 3 is there twice"));
     }
+
+    #[test]
+    fn packets_that_wait_move_along() {
+        let text = "f :: FromLinkPull(EDGE 3, FROM a) -> out :: TestPuller;";
+        let (mut from, mut to) = (Bench::new(text), Bench::new(text));
+        let mut batch: Batch = (0..3).map(|n| Packet::from_slice(&[n])).collect();
+        from.router.inject(3, &mut batch, from.now);
+        assert_eq!(from.pull("out", 1).len(), 1);
+        from.move_to(&mut to);
+        assert_eq!((to.read("f", "count"), to.read("f", "length")), ("3".into(), "2".into()));
+        let got: Vec<u8> = to.pull("out", 9).iter().map(|p| p.data()[0]).collect();
+        assert_eq!(got, [1, 2]);
+        assert!(Bench::error("FromLink -> Discard;").contains("EDGE"));
+    }
 }

@@ -154,4 +154,14 @@ mod tests {
         bench.settle(9);
         assert_eq!(bench.router.take_link_output().count(), 1);
     }
+
+    #[test]
+    fn the_count_moves_along_and_an_edge_is_needed() {
+        let text = "in :: TestIn -> t :: ToLink(EDGE 3);";
+        let (mut from, mut to) = (Bench::new(text), Bench::new(text));
+        from.push("in", b"x");
+        from.move_to(&mut to);
+        assert_eq!(to.read("t", "count"), "1");
+        assert!(Bench::error("Idle -> ToLink(EDGE 70000);").contains("EDGE: out of range"));
+    }
 }

@@ -55,4 +55,9 @@ mod tests {
         let got: Vec<u8> = bench.pull("out", 9).iter().map(|p| p.data()[0]).collect();
         assert_eq!(got, [2, 3, 1]);
     }
+
+    #[test]
+    fn arguments_are_refused() {
+        assert!(Bench::error("Idle -> PrioSched(1) -> Discard;").contains("too many arguments"));
+    }
 }

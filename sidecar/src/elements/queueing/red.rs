@@ -369,6 +369,7 @@ fn number(r: &mut Reader<'_>, what: &'static str) -> Result<i64, StateError> {
 
 #[cfg(test)]
 mod tests {
+    use crate::state::{Reader, StateError, Writer};
     use crate::testing::Bench;
 
     const PUSHED: &str =
@@ -467,5 +468,21 @@ mod tests {
         assert!(error("1, 5, 1, STABILITY 17").contains("STABILITY must be between 0 and 16"));
         assert!(error("1, 5, 1, QUEUES nowhere").contains("no element named 'nowhere'"));
         assert!(Bench::error("Idle -> RED(1, 5, 1) -> Discard;").contains("no nearby Queues"));
+    }
+
+    #[test]
+    fn a_changed_curve_moves_along_and_nonsense_is_refused() {
+        let (mut from, mut to) = (Bench::new(PUSHED), Bench::new(PUSHED));
+        from.router.write_handler("r", "max_p", "0.5").unwrap();
+        from.move_to(&mut to);
+        assert_eq!(to.read("r", "max_p"), "0.5");
+        let id = to.router.find("r").unwrap();
+        let state = to.router.state_of(id).unwrap();
+        let mut w = Writer::new();
+        for value in [0, 0, 9, 5, 0, 0, 0] {
+            w.put_u64(value);
+        }
+        let error = state.restore(&mut Reader::new(w.as_bytes())).unwrap_err();
+        assert_eq!(error, StateError::Invalid { what: "threshold", value: 5 });
     }
 }

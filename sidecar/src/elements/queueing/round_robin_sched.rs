@@ -70,6 +70,7 @@ impl Stateful for RoundRobinSched {
 
 #[cfg(test)]
 mod tests {
+    use crate::state::{Reader, StateError, Writer};
     use crate::testing::Bench;
 
     #[test]
@@ -84,5 +85,32 @@ mod tests {
         bench.push("b", &[10]);
         let got: Vec<u8> = bench.pull("out", 9).iter().map(|p| p.data()[0]).collect();
         assert_eq!(got, [0, 10, 1, 2]);
+    }
+
+    const TEXT: &str = "a :: TestIn -> Queue -> rr :: RoundRobinSched -> out :: TestPuller;
+                        b :: TestIn -> Queue -> [1]rr;";
+
+    #[test]
+    fn turns_go_on_after_a_move() {
+        let (mut from, mut to) = (Bench::new(TEXT), Bench::new(TEXT));
+        for input in ["a", "a", "b", "b"] {
+            from.push(input, input.as_bytes());
+        }
+        assert_eq!(from.pull("out", 1).len(), 1);
+        from.move_to(&mut to);
+        let got: Vec<u8> = to.pull("out", 9).iter().map(|p| p.data()[0]).collect();
+        assert_eq!(got, b"bab");
+    }
+
+    #[test]
+    fn an_input_that_does_not_exist_is_no_state_and_arguments_are_refused() {
+        let mut bench = Bench::new(TEXT);
+        let id = bench.router.find("rr").unwrap();
+        let state = bench.router.state_of(id).unwrap();
+        let mut w = Writer::new();
+        w.put_u32(2);
+        let error = state.restore(&mut Reader::new(w.as_bytes())).unwrap_err();
+        assert_eq!(error, StateError::Invalid { what: "input", value: 2 });
+        assert!(Bench::error("Idle -> RoundRobinSched(1) -> Discard;").contains("too many arguments"));
     }
 }

@@ -63,6 +63,7 @@ impl Stateful for RoundRobinSwitch {
 #[cfg(test)]
 mod tests {
     use crate::packet::Packet;
+    use crate::state::{Reader, StateError, Writer};
     use crate::testing::Bench;
 
     #[test]
@@ -74,5 +75,18 @@ mod tests {
             (bench.take("a"), bench.take("b")),
             (vec![vec![0], vec![2], vec![4]], vec![vec![1], vec![3]])
         );
+    }
+
+    #[test]
+    fn an_output_that_does_not_exist_is_no_state_and_arguments_are_refused() {
+        let mut bench =
+            Bench::new("in :: TestIn -> s :: RoundRobinSwitch -> a :: TestOut; s[1] -> b :: TestOut;");
+        let id = bench.router.find("s").unwrap();
+        let state = bench.router.state_of(id).unwrap();
+        let mut w = Writer::new();
+        w.put_u32(2);
+        let error = state.restore(&mut Reader::new(w.as_bytes())).unwrap_err();
+        assert_eq!(error, StateError::Invalid { what: "output", value: 2 });
+        assert!(Bench::error("Idle -> RoundRobinSwitch(1) -> Discard;").contains("too many arguments"));
     }
 }

@@ -208,6 +208,7 @@ impl Stateful for StrideSched {
 
 #[cfg(test)]
 mod tests {
+    use crate::state::{Reader, StateError, Writer};
     use crate::testing::Bench;
 
     const TEXT: &str = "a :: TestIn -> Queue -> s :: StrideSched(3, 1) -> out :: TestPuller;
@@ -270,5 +271,18 @@ mod tests {
         assert!(error.contains("need 1 arguments, one per input port"), "{error}");
         let error = Bench::error("Idle -> StrideSched(-1) -> Discard;");
         assert!(error.contains("argument 0 (number of tickets) must be >= 0"), "{error}");
+    }
+
+    #[test]
+    fn an_order_that_names_an_input_twice_is_no_state() {
+        let mut bench = Bench::new(TEXT);
+        let id = bench.router.find("s").unwrap();
+        let state = bench.router.state_of(id).unwrap();
+        let mut w = Writer::new();
+        for value in [3, 7, 1, 7, 0, 0] {
+            w.put_u32(value);
+        }
+        let error = state.restore(&mut Reader::new(w.as_bytes())).unwrap_err();
+        assert_eq!(error, StateError::Invalid { what: "input", value: 0 });
     }
 }

@@ -111,4 +111,13 @@ mod tests {
         let error = Bench::error("Idle -> TimedSink(often);");
         assert!(error.contains("INTERVAL: expected time in seconds, got 'often'"), "{error}");
     }
+
+    #[test]
+    fn the_interval_moves_along() {
+        let text = "Idle -> s :: TimedSink;";
+        let (mut from, mut to) = (Bench::new(text), Bench::new(text));
+        from.router.write_handler("s", "interval", "20ms").unwrap();
+        from.move_to(&mut to);
+        assert_eq!(to.read("s", "interval"), "20ms");
+    }
 }

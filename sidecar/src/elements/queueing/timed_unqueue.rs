@@ -115,6 +115,7 @@ impl Stateful for TimedUnqueue {
 mod tests {
     use std::time::Duration;
 
+    use crate::state::{Reader, Writer};
     use crate::testing::Bench;
 
     #[test]
@@ -144,5 +145,24 @@ mod tests {
     fn an_empty_burst_is_refused() {
         assert!(Bench::error("Idle -> Burster(1, 0) -> Discard;").contains("bad BURST"));
         assert!(Bench::error("Idle -> Burster -> Discard;").contains("too few arguments; need 'INTERVAL'"));
+    }
+
+    #[test]
+    fn the_interval_goes_on_after_a_move() {
+        let text = "in :: TestIn -> Queue -> TimedUnqueue(10ms) -> out :: TestOut;";
+        let (mut from, mut to) = (Bench::new(text), Bench::new(text));
+        for _ in 0..3 {
+            from.push("in", b"x");
+        }
+        from.advance(Duration::from_millis(4));
+        assert_eq!(from.take("out").len(), 1);
+        let mut w = Writer::new();
+        from.router.save(&mut w);
+        to.router.restore(&mut Reader::new(w.as_bytes())).unwrap();
+        to.now = from.now;
+        to.advance(Duration::from_millis(5));
+        assert!(to.take("out").is_empty());
+        to.advance(Duration::from_millis(1));
+        assert_eq!(to.take("out").len(), 1);
     }
 }

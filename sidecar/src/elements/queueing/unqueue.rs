@@ -201,4 +201,16 @@ mod tests {
         bench.settle(9);
         assert_eq!((bench.take("out").len(), bench.read("uq", "count")), (2, "5".into()));
     }
+
+    #[test]
+    fn what_handlers_set_moves_along() {
+        let text = "in :: TestIn -> Queue -> uq :: Unqueue -> out :: TestOut;";
+        let (mut from, mut to) = (Bench::new(text), Bench::new(text));
+        for (handler, value) in [("active", "false"), ("burst", "3"), ("limit", "7")] {
+            from.router.write_handler("uq", handler, value).unwrap();
+        }
+        from.move_to(&mut to);
+        let values = ["active", "burst", "limit"].map(|handler| to.read("uq", handler));
+        assert_eq!(values, ["false", "3", "7"]);
+    }
 }
