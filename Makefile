@@ -20,7 +20,7 @@ SECONDS ?= 60
 
 export ANF_RELEASE := $(abspath $(RELEASE))
 
-.PHONY: help demo test test-fast test-rust test-chart test-kind-cluster test-cluster test-lab lab bench \
+.PHONY: help demo test test-fast test-rust test-devices test-chart test-kind-cluster test-cluster test-lab lab bench \
   release images cluster-up cluster-down fmt lint reference crds deny fuzz clean
 
 help: ## this list
@@ -41,13 +41,18 @@ bench: $(STAMP) ## the measured figures; ONLY=REGEX for a part
 
 ## Tests
 
-test: test-fast test-kind-cluster test-chart test-cluster test-lab ## all tests, the cluster's included (needs root)
+test: test-fast test-devices test-kind-cluster test-chart test-cluster test-lab ## all tests, the cluster's included (needs root)
 
 test-fast: test-rust ## what needs neither cluster nor root
 	@if command -v helm >/dev/null; then charts/test.sh; else echo "no helm in PATH: the chart's tests run with make test"; fi
 
 test-rust:
 	cargo test --workspace --no-fail-fast
+
+test-devices: ## tunnels, virtual Ethernet devices and interfaces of the kernel, in a network namespace (needs root)
+	e2e/install-deps.sh
+	cargo test -p anf-sidecar --lib --no-run
+	unshare --net cargo test -p anf-sidecar --lib device::real -- --ignored --test-threads=1
 
 test-kind-cluster: cluster-up
 	kind-cluster/check

@@ -59,6 +59,7 @@ use std::any::Any;
 pub use anf_click::Annotations;
 
 pub use crate::config::{Args, ConfigError};
+use crate::config::{split_arguments, unquote};
 pub use crate::device::Direction;
 pub use crate::engine::{Access, Cx, ElementId, NO_PORT, Time};
 pub use crate::packet::{Batch, Packet};
@@ -229,9 +230,23 @@ impl Descriptor {
         text.join("\n").trim_end().to_owned()
     }
 
-    /// Whether the first argument names a device.
+    /// Whether an argument names a device, see [`Descriptor::device_name`].
     pub fn opens_device(&self) -> bool {
         matches!(self.outside, Outside::Device(_))
+    }
+
+    /// The device that `config` names by its argument DEVNAME: the first one, or a keyword.
+    pub fn device_name(&self, config: &str) -> Option<String> {
+        let arguments = split_arguments(config);
+        let by_keyword = |argument: &String| {
+            let rest = argument.strip_prefix("DEVNAME")?;
+            rest.starts_with(char::is_whitespace).then(|| rest.trim().to_owned())
+        };
+        let first = self.args.first().is_some_and(|arg| arg.name == "DEVNAME");
+        let found = arguments.iter().find_map(by_keyword);
+        let found = found.or_else(|| arguments.first().filter(|_| first).cloned())?;
+        let name = String::from_utf8_lossy(&unquote(&found)).into_owned();
+        (self.opens_device() && !name.is_empty()).then_some(name)
     }
 
     /// Whether packets come in from a device.
@@ -281,7 +296,7 @@ pub enum Outside {
     Nothing,
     /// A file.
     File,
-    /// The device that its first argument names.
+    /// The device that its argument DEVNAME names.
     Device(Direction),
     /// Sockets of its own.
     Socket,

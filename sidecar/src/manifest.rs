@@ -7,7 +7,6 @@ use std::path::Path;
 use anf_click::{Cut, CutEdge};
 use serde::{Deserialize, Serialize};
 
-use crate::element::Descriptor;
 use crate::registry::Registry;
 
 /// The function that a sub-function belongs to.
@@ -184,16 +183,13 @@ impl Manifest {
     }
 }
 
-/// The device names that a graph's elements use: the first argument of the classes that open a device.
+/// The device names that a graph's elements use.
 pub fn device_names(graph: &anf_click::FlatGraph) -> Vec<String> {
     let registry = Registry::standard();
     let mut names: Vec<String> = graph
         .elements
         .iter()
-        .filter(|element| registry.descriptor(&element.class).is_some_and(Descriptor::opens_device))
-        .filter_map(|element| element.config.split(',').next())
-        .map(|name| name.trim().trim_matches('"').to_string())
-        .filter(|name| !name.is_empty())
+        .filter_map(|element| registry.descriptor(&element.class)?.device_name(&element.config))
         .collect();
     names.sort();
     names.dedup();

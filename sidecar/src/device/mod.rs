@@ -9,12 +9,15 @@ use std::os::fd::BorrowedFd;
 
 mod offload;
 mod packet_socket;
+#[cfg(test)]
+mod real;
 mod sys;
 mod tun;
 
 pub use packet_socket::PacketSocket;
 pub use tun::Tun;
 
+use crate::config::EtherAddr;
 use crate::engine::Time;
 use crate::packet::Batch;
 
@@ -31,6 +34,11 @@ pub trait Device: Send {
     fn also(&mut self, request: &DeviceRequest) -> io::Result<()> {
         let _ = request;
         Ok(())
+    }
+
+    /// The name that it has, if it can be another than the one asked for.
+    fn name(&self) -> Option<&str> {
+        None
     }
 
     /// What to poll; `None` if it is always ready.
@@ -81,24 +89,31 @@ pub enum DeviceKind {
         outbound: bool,
     },
     /// A tunnel interface to this host's stack.
-    Tun {
-        /// Address and mask of the host's end; `None` if somebody else sets them.
-        address: Option<(Ipv4Addr, Ipv4Addr)>,
-        /// Largest packet.
-        mtu: u32,
-    },
+    Tun(TunSpec),
 }
 
-/// Opens a device of this host: what `anf-sidecar run` does for FromDevice, ToDevice and KernelTun.
+/// What an element wants of a tunnel interface. Several elements may share one: what one leaves open, another sets.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct TunSpec {
+    /// Whether it carries Ethernet frames (TAP), not IP packets (TUN).
+    pub ethernet: bool,
+    /// Address and mask of the host's end; the interface comes up with them.
+    pub address: Option<(Ipv4Addr, Ipv4Addr)>,
+    /// A default route of the host, through this neighbour.
+    pub gateway: Option<Ipv4Addr>,
+    /// The Ethernet address of the host's end.
+    pub ether: Option<EtherAddr>,
+    /// Largest packet that the interface takes, to set there.
+    pub mtu: Option<u32>,
+    /// Longest packet that is read whole, without a link header.
+    pub longest: u32,
+}
+
+/// Opens a device of this host: what `anf-sidecar run` does for the elements that ask for one. The request goes to
+/// [`Device::also`] then.
 pub fn open(request: &DeviceRequest) -> io::Result<Box<dyn Device>> {
-    match request.kind {
+    match &request.kind {
         DeviceKind::Interface { .. } => Ok(Box::new(PacketSocket::open(&request.name)?)),
-        DeviceKind::Tun { address, mtu } => {
-            let tun = Tun::open(&request.name, mtu)?;
-            if let Some((address, mask)) = address {
-                tun.configure(address, mask)?;
-            }
-            Ok(Box::new(tun))
-        }
+        DeviceKind::Tun(spec) => Ok(Box::new(Tun::open(&request.name, spec.ethernet)?)),
     }
 }

@@ -8,8 +8,9 @@ use std::ffi::CString;
 use std::io;
 use std::mem::{size_of, zeroed};
 use std::net::Ipv4Addr;
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
+use super::TunSpec;
 use crate::packet::{BATCH, Packet};
 
 /// What the kernel says about a received frame beside its bytes.
@@ -204,38 +205,77 @@ fn interface_request(name: &str) -> io::Result<libc::ifreq> {
 }
 
 /// Turns an open `/dev/net/tun` into the tunnel `name` (the kernel chooses if it is empty); returns its name.
-pub(super) fn make_tun(fd: BorrowedFd<'_>, name: &str) -> io::Result<String> {
+pub(super) fn make_tun(fd: BorrowedFd<'_>, name: &str, ethernet: bool) -> io::Result<String> {
     let mut request = interface_request(name)?;
-    request.ifr_ifru.ifru_flags = (libc::IFF_TUN | libc::IFF_NO_PI) as libc::c_short;
+    let kind = if ethernet { libc::IFF_TAP } else { libc::IFF_TUN };
+    request.ifr_ifru.ifru_flags = (kind | libc::IFF_NO_PI) as libc::c_short;
     // SAFETY: TUNSETIFF reads and writes one ifreq.
     unsafe { check(libc::ioctl(fd.as_raw_fd(), libc::TUNSETIFF as _, &raw mut request))? };
     Ok(request.ifr_name.iter().take_while(|c| **c != 0).map(|c| *c as u8 as char).collect())
 }
 
-/// Gives an interface an address, a mask and an MTU, and brings it up.
-pub(super) fn configure_interface(name: &str, address: Ipv4Addr, mask: Ipv4Addr, mtu: u32) -> io::Result<()> {
-    let socket = std::net::UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
-    let fd = socket.as_raw_fd();
-    let set_address = |order, address: Ipv4Addr| -> io::Result<()> {
-        let mut request = interface_request(name)?;
-        // SAFETY: a sockaddr_in fits into the address of an ifreq; the ioctl reads one ifreq.
-        unsafe {
-            let inet = (&raw mut request.ifr_ifru.ifru_addr).cast::<libc::sockaddr_in>();
-            (*inet).sin_family = libc::AF_INET as u16;
-            (*inet).sin_addr.s_addr = u32::from_ne_bytes(address.octets());
-            check(libc::ioctl(fd, order, &raw mut request)).map(|_| ())
-        }
-    };
-    set_address(libc::SIOCSIFADDR as _, address)?;
-    set_address(libc::SIOCSIFNETMASK as _, mask)?;
-    let mut request = interface_request(name)?;
-    request.ifr_ifru.ifru_mtu = mtu as libc::c_int;
-    // SAFETY: these ioctls read or write one ifreq; the flags are those that SIOCGIFFLAGS has just written.
+/// An IPv4 address as the kernel takes it.
+fn socket_address(address: Ipv4Addr) -> libc::sockaddr {
+    // SAFETY: all-zero is valid for both; a sockaddr_in is as long as a sockaddr.
     unsafe {
-        check(libc::ioctl(fd, libc::SIOCSIFMTU as _, &raw mut request))?;
+        let mut generic: libc::sockaddr = zeroed();
+        let inet = (&raw mut generic).cast::<libc::sockaddr_in>();
+        (*inet).sin_family = libc::AF_INET as u16;
+        (*inet).sin_addr.s_addr = u32::from_ne_bytes(address.octets());
+        generic
+    }
+}
+
+/// Gives an interface what `spec` asks for; one that gets an address comes up.
+pub(super) fn configure_interface(name: &str, spec: &TunSpec) -> io::Result<()> {
+    let socket = std::net::UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
+    let order = |order: libc::Ioctl, request: &mut libc::ifreq| {
+        // SAFETY: every order given here reads or writes one ifreq.
+        unsafe { check(libc::ioctl(socket.as_raw_fd(), order, &raw mut *request)).map(|_| ()) }
+    };
+    if let Some(ether) = spec.ether {
         let mut request = interface_request(name)?;
-        check(libc::ioctl(fd, libc::SIOCGIFFLAGS as _, &raw mut request))?;
-        request.ifr_ifru.ifru_flags |= libc::IFF_UP as libc::c_short;
-        check(libc::ioctl(fd, libc::SIOCSIFFLAGS as _, &raw mut request)).map(|_| ())
+        // SAFETY: all-zero is a valid sockaddr; it is the field that the order reads.
+        let mut address: libc::sockaddr = unsafe { zeroed() };
+        address.sa_family = libc::ARPHRD_ETHER;
+        for (slot, byte) in address.sa_data.iter_mut().zip(ether.0) {
+            *slot = byte as libc::c_char;
+        }
+        request.ifr_ifru.ifru_hwaddr = address;
+        order(libc::SIOCSIFHWADDR as _, &mut request)?;
+    }
+    if let Some(mtu) = spec.mtu {
+        let mut request = interface_request(name)?;
+        request.ifr_ifru.ifru_mtu = mtu as libc::c_int;
+        order(libc::SIOCSIFMTU as _, &mut request)?;
+    }
+    if let Some((address, mask)) = spec.address {
+        for (set, address) in [(libc::SIOCSIFADDR, address), (libc::SIOCSIFNETMASK, mask)] {
+            let mut request = interface_request(name)?;
+            request.ifr_ifru.ifru_addr = socket_address(address);
+            order(set as _, &mut request)?;
+        }
+        let mut request = interface_request(name)?;
+        order(libc::SIOCGIFFLAGS as _, &mut request)?;
+        // SAFETY: the flags are those that SIOCGIFFLAGS has just written.
+        unsafe { request.ifr_ifru.ifru_flags |= libc::IFF_UP as libc::c_short };
+        order(libc::SIOCSIFFLAGS as _, &mut request)?;
+    }
+    spec.gateway.map_or(Ok(()), |gateway| add_default_route(socket.as_raw_fd(), gateway))
+}
+
+/// Adds a default route of the host.
+fn add_default_route(socket: RawFd, gateway: Ipv4Addr) -> io::Result<()> {
+    // SAFETY: all-zero is a valid rtentry: destination and mask 0.0.0.0, once their family is set.
+    let mut route: libc::rtentry = unsafe { zeroed() };
+    route.rt_dst = socket_address(Ipv4Addr::UNSPECIFIED);
+    route.rt_genmask = socket_address(Ipv4Addr::UNSPECIFIED);
+    route.rt_gateway = socket_address(gateway);
+    route.rt_flags = libc::RTF_UP | libc::RTF_GATEWAY;
+    // SAFETY: SIOCADDRT reads one rtentry.
+    let done = unsafe { check(libc::ioctl(socket, libc::SIOCADDRT as _, &raw mut route)) };
+    match done {
+        Err(error) if error.raw_os_error() == Some(libc::EEXIST) => Ok(()),
+        done => done.map(|_| ()),
     }
 }

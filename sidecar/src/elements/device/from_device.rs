@@ -1,4 +1,6 @@
-//! FromDevice: frames that arrive at a network interface.
+//! FromDevice and PollDevice: frames that arrive at a network interface.
+//!
+//! Click has PollDevice in the kernel only; here it is another name for FromDevice, so that its configurations run.
 
 use crate::device::{DeviceKind, DeviceRequest, Direction};
 use crate::element::{
@@ -8,8 +10,7 @@ use crate::element::{
 use crate::engine::DeviceId;
 use crate::state::{Reader, Schema, StateError, Stateful, Writer};
 
-pub(super) static DESCRIPTOR: Descriptor = Descriptor {
-    class: "FromDevice",
+const BASE: Descriptor = Descriptor {
     summary: "reads packets from network device",
     ports: "0/1",
     processing: "h/h",
@@ -36,6 +37,26 @@ pub(super) static DESCRIPTOR: Descriptor = Descriptor {
     outside: Outside::Device(Direction::Receive),
     build,
     ..Descriptor::BASE
+};
+
+pub(super) static FROM_DEVICE: Descriptor = Descriptor { class: "FromDevice", ..BASE };
+
+pub(super) static POLL_DEVICE: Descriptor = Descriptor {
+    class: "PollDevice",
+    summary: "reads packets from network device: FromDevice by its name in the kernel",
+    args: &[
+        Arg::required("DEVNAME", "string", "the interface, or the port of the function"),
+        Arg::optional("PROMISC", "bool", "false", "whether frames for other hosts are read"),
+        Arg::optional("BURST", "unsigned", "8", "accepted as in Click; a batch is read in one go"),
+        Arg::keyword("SNAPLEN", "unsigned", "1982", "bytes read of a frame"),
+        Arg::keyword("OUTBOUND", "bool", "false", "whether frames that the host sends are read"),
+        Arg::keyword("TIMESTAMP", "bool", "true", "whether packets carry the time they arrived"),
+        Arg::keyword("QUIET", "bool", "false", "accepted as in Click"),
+        Arg::keyword("ALLOW_NONEXISTENT", "bool", "false", "accepted as in Click"),
+        Arg::keyword("UP_CALL", "string", "", "accepted as in Click"),
+        Arg::keyword("DOWN_CALL", "string", "", "accepted as in Click"),
+    ],
+    ..BASE
 };
 
 struct FromDevice {

@@ -188,7 +188,7 @@ impl Element for IpMapper {
             }
         }
         if self.specs.len() == 1 && !cx.dry() {
-            eprintln!("{}: warning: only one pattern given", cx.name());
+            cx.message(format_args!("{}: warning: only one pattern given", cx.name()));
         }
         Ok(())
     }
