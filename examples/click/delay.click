@@ -6,15 +6,19 @@
 //   anf-sidecar run --simtime examples/click/delay.click LATENCY=200ms BANDWIDTH=1Mbps
 // To put such a line between two interfaces, put FromDevice(...) in place of the source and ToDevice(...) in place of
 // Discard. What to see: the seconds that each packet spent in the queue and on the line.
-//   > x
+//   > spent: 0.090000:  500
+//   > spent: 0.120000:  500
+//   > spent: 0.150000:  500
+//   > spent: 0.180000:  500
+//   > spent: 0.210000:  500
 
 define($LATENCY 50ms, $BANDWIDTH 100kbps);
 
 RatedSource(LENGTH 500, RATE 100, LIMIT 5)
-  -> SetTimestamp
+  -> SetTimestamp(FIRST true)
   -> Queue(100)
   -> LinkUnqueue($LATENCY, $BANDWIDTH)
-  -> SetTimestampDelta(TYPE NOW)
+  -> SetTimestampDelta(TYPE FIRST)
   -> Print(spent, TIMESTAMP true, CONTENTS NONE)
   -> Discard;
 

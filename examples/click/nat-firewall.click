@@ -59,7 +59,7 @@ own[2] -> ttl :: DecIPTTL
   -> IPFilter(drop not src net private, allow all)      // nobody lies about where he is
   -> what :: IPClassifier(dst tcp port ftp, tcp or udp, icmp type echo, icmp, -);
 ttl[1] -> ICMPError(private, timeexceeded) -> enter;
-what[0] -> FTPPortMapper(ftp, flows, to_world 0 1) -> ftp;
+what[0] -> FTPPortMapper(ftp, flows, 0) -> ftp;
 what[1] -> flows;
 what[2] -> pings;
 what[3] -> errors;

@@ -98,8 +98,12 @@ fn configurations_whose_classes_exist_are_right() {
     let registry = Registry::standard();
     for Configuration { name, text } in configurations() {
         let flat = flatten(&name, &text);
-        let missing: Vec<&str> =
-            flat.elements.iter().map(|e| e.class.as_str()).filter(|c| registry.descriptor(c).is_none()).collect();
+        let missing: Vec<&str> = flat
+            .elements
+            .iter()
+            .map(|e| e.class.as_str())
+            .filter(|c| registry.descriptor(c).is_none())
+            .collect();
         let only_flattens = text.contains(ONLY_FLATTENS);
         assert_eq!(!missing.is_empty(), only_flattens, "{name}: no class {missing:?}");
         if !only_flattens {
@@ -112,8 +116,11 @@ fn configurations_whose_classes_exist_are_right() {
 fn configurations_without_devices_print_what_their_heads_promise() {
     let mut ran = Vec::new();
     for Configuration { name, text } in configurations() {
-        let promised: String =
-            text.lines().filter_map(|line| line.strip_prefix(PRINTS)).map(|line| format!("{line}\n")).collect();
+        let promised: String = text
+            .lines()
+            .filter_map(|line| line.strip_prefix(PRINTS))
+            .map(|line| format!("{line}\n"))
+            .collect();
         if text.contains(ONLY_FLATTENS) {
             continue;
         }
@@ -134,9 +141,8 @@ fn routers_of_any_size_are_right() {
         words.extend(["--default".to_owned(), "10.1.0.254".to_owned()]);
         let text = make_router(&words).expect("a router");
         check("make-router", &text);
-        let devices = |class: &str| {
-            flatten("make-router", &text).elements.iter().filter(|e| e.class == class).count()
-        };
+        let devices =
+            |class: &str| flatten("make-router", &text).elements.iter().filter(|e| e.class == class).count();
         assert_eq!((devices("FromDevice"), devices("ToDevice")), (count, count));
     }
 }

@@ -26,6 +26,7 @@ pub(super) static DESCRIPTOR: Descriptor = Descriptor {
     processing: "a/ah",
     args: &[
         Arg::optional("OFFSET", "unsigned", "0", "where the IP header starts"),
+        Arg::rest("OLD", "unsigned", "the offset, where an older configuration has its bad sources first"),
         Arg::keyword(
             "INTERFACES",
             "IP prefixes",
@@ -47,7 +48,9 @@ pub(super) static DESCRIPTOR: Descriptor = Descriptor {
     details: "A good packet is cut to the length that its IP header says, which takes Ethernet padding off, and its header \
               annotations and destination annotation are set. Bad packets leave by output 1, or are dropped; a message \
               tells of the first. INTERFACES `18.26.4.9/24` is BADSRC `18.26.4.255 0.0.0.0 255.255.255.255` and \
-              GOODDST `18.26.4.9`: no packet comes from a broadcast address (RFC 1812, 5.3.7).",
+              GOODDST `18.26.4.9`: no packet comes from a broadcast address (RFC 1812, 5.3.7). Older configurations say \
+              `CheckIPHeader(18.26.4.255, 14)`: bad sources, to which 0.0.0.0 and 255.255.255.255 belong, and the \
+              offset.",
     example: r#"
         c :: CheckIPHeader(INTERFACES 10.0.0.1/24, VERBOSE true)
             -> IPPrint(good, TIMESTAMP false)
@@ -114,16 +117,39 @@ fn build_with(args: &Args<'_>, checksum: bool) -> Result<Box<dyn Element>, Confi
         }
         bad_sources.extend([0, u32::MAX]);
     }
+    let old = old_arguments(args)?;
+    if let Some((sources, _)) = &old {
+        bad_sources.extend(sources);
+        bad_sources.extend([0, u32::MAX]);
+    }
     bad_sources.sort_unstable();
     bad_sources.dedup();
     let verify = if checksum { Verify::Checksum } else { Verify::LengthsOnly };
     Ok(Box::new(CheckIpHeader {
-        offset: args.or("OFFSET", 0)?,
+        offset: match old {
+            Some((_, offset)) => offset,
+            None => args.or("OFFSET", 0)?,
+        },
         verify,
         bad_sources,
         good_destinations,
         faults: Faults::new("IP", &REASONS, args)?,
     }))
+}
+
+/// Bad sources and offset, if that is what the positional arguments are: `BADSRC, OFFSET` as in older configurations.
+fn old_arguments(args: &Args<'_>) -> Result<Option<(Vec<u32>, usize)>, ConfigError> {
+    let Some(first) = args.text("OFFSET") else { return Ok(None) };
+    let words = split_words(first);
+    let sources: Result<Vec<u32>, _> =
+        words.iter().map(|word| args.parse::<Ipv4Addr>("BADSRC", word).map(u32::from)).collect();
+    match (sources, args.rest()) {
+        (Ok(sources), []) => Ok(Some((sources, 0))),
+        (Ok(sources), [offset]) => Ok(Some((sources, args.parse("OFFSET", offset)?))),
+        (Err(_), []) => Ok(None),
+        (Err(wrong), [_]) => Err(wrong),
+        (_, [_, _, ..]) => Err("too many arguments".into()),
+    }
 }
 
 impl CheckIpHeader {
@@ -258,6 +284,37 @@ mod tests {
             bytes[16..20].copy_from_slice(&destination);
             bench.push("in", &bytes);
             assert_eq!(bench.take("out").len(), usize::from(good), "{source:?}");
+        }
+    }
+
+    #[test]
+    fn older_configurations_have_their_bad_sources_and_the_offset_by_position() {
+        for (config, offset) in [
+            ("10.0.1.255 10.0.2.255", 0),
+            ("10.0.1.255, 14", 14),
+            ("10.0.1.255, CHECKSUM true", 0),
+            ("14", 14),
+        ] {
+            let text = format!("in :: TestIn -> CheckIPHeader({config}) -> out :: TestOut;");
+            let mut bench = Bench::new(&text);
+            for (source, good) in
+                [([10, 0, 1, 9], true), ([10, 0, 1, 255], config == "14"), ([0, 0, 0, 0], config == "14")]
+            {
+                let mut bytes = packet();
+                bytes[12..16].copy_from_slice(&source);
+                set_checksum(&mut bytes);
+                bench.push("in", &[vec![0; offset], bytes].concat());
+                assert_eq!(bench.take("out").len(), usize::from(good), "{config}: {source:?}");
+            }
+        }
+        for (config, message) in [
+            ("x", "OFFSET: expected unsigned integer, got 'x'"),
+            ("10.0.1.255, x", "OFFSET: expected unsigned integer, got 'x'"),
+            ("x, 14", "BADSRC: expected IP address, got 'x'"),
+            ("10.0.1.255, 14, 15", "too many arguments"),
+        ] {
+            let error = Bench::error(&format!("Idle -> CheckIPHeader({config}) -> Discard;"));
+            assert!(error.contains(message), "{config}: {error}");
         }
     }
 
