@@ -6,9 +6,10 @@
 //   anf-sidecar run --simtime examples/click/traffic.click RATE=500
 // To send to a wire instead, put `ToDevice(eth0)` in place of the last line of the path, and an EtherEncap before it.
 // What to see: a line a second. The queue fills, then drops a fifth.
-//   > 1 s: 1000 sent, 800 arrived, 200 wait, 0 lost
-//   > 2 s: 2000 sent, 1600 arrived, 250 wait, 150 lost
-//   > 3 s: 3000 sent, 2400 arrived, 250 wait, 350 lost
+//   > 1 s: 1000 sent, 815 arrived, 185 wait, 0 lost
+//   > q :: Queue: overflow
+//   > 2 s: 2000 sent, 1615 arrived, 250 wait, 135 lost
+//   > 3 s: 3000 sent, 2415 arrived, 250 wait, 335 lost
 
 define($RATE 1000);
 
