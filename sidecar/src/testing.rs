@@ -11,7 +11,7 @@
 use std::time::Duration;
 
 use crate::element::{Args, Batch, Cx, Descriptor, Element, Packet, Time};
-use crate::engine::{Env, Pass, Router};
+use crate::engine::{Console, Env, Pass, Router};
 use crate::registry::Registry;
 use crate::state::{Reader, Writer};
 
@@ -94,6 +94,24 @@ pub fn build(text: &str, env: &mut Env) -> Result<Router, String> {
     let flat = anf_click::flatten(&ast, &[]).map_err(lines)?;
     let settled = anf_click::settle(flat, &registry).map_err(lines)?;
     Router::build(&settled, &registry, env).map_err(lines)
+}
+
+/// What a router prints until it stops or nothing can happen any more, in virtual time that starts at one second.
+///
+/// # Panics
+/// If the text is wrong.
+#[allow(clippy::panic)]
+pub fn printed(text: &str) -> String {
+    let (console, mut now) = (Console::kept(), Time(1_000_000_000));
+    let mut env = Env { simulated: true, console: console.clone(), now, ..Env::default() };
+    let mut router = build(text, &mut env).unwrap_or_else(|messages| panic!("{messages}"));
+    for _ in 0..10_000 {
+        match router.run(now).next_time(now) {
+            Some(next) => now = next,
+            None => break,
+        }
+    }
+    String::from_utf8_lossy(&console.take()).into_owned()
 }
 
 impl Bench {

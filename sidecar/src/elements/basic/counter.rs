@@ -1,8 +1,11 @@
 //! Counter: counts packets and bytes, measures their rate, and may call a handler at a certain count.
 
+use super::HandlerCall;
+use crate::config::{Value, shift_word};
 use crate::element::{
-    Arg, Args, Batch, ConfigError, Cx, Descriptor, Element, Handler, HandlerError, StateKind, Time,
+    Arg, Args, Batch, ConfigError, Cx, Descriptor, Element, Handler, HandlerError, StateKind,
 };
+use crate::elements::queueing::{RateEwma, show_rate};
 use crate::state::{Reader, Schema, StateError, Stateful, Writer};
 
 pub(super) static DESCRIPTOR: Descriptor = Descriptor {
@@ -28,20 +31,23 @@ pub(super) static DESCRIPTOR: Descriptor = Descriptor {
         Handler::read("rate", "packets a second, recently"),
         Handler::read("bit_rate", "bits a second, recently"),
         Handler::read("byte_rate", "bytes a second, recently"),
-        Handler::write("reset", "sets counts and rates to 0"),
-        Handler::write("reset_counts", "sets counts and rates to 0"),
-        Handler::both("count_call", "N HANDLER [VALUE]"),
-        Handler::both("byte_count_call", "N HANDLER [VALUE]"),
+        Handler::write("reset", "sets the counts to 0"),
+        Handler::write("reset_counts", "sets the counts to 0"),
+        Handler::both("count_call", "N HANDLER [VALUE]; reading gives N"),
+        Handler::both("byte_count_call", "N HANDLER [VALUE]; reading gives N"),
     ],
     state: StateKind::Small,
-    details: "Counts the packets and bytes that pass, and estimates their rates with exponentially weighted averages. \
-              When a count reaches its limit, a handler is called once.",
+    ties: |config| HandlerCall::ties(config, &["COUNT_CALL", "BYTE_COUNT_CALL"], 1),
+    details: "Counts the packets and bytes that pass, and estimates their rates: exponentially weighted averages over some \
+              16 ms, so that they show bursts. When a count reaches its limit, a handler is called, once until the next \
+              reset.",
     example: r#"
-        RatedSource(DATA \<01 02 03>, RATE 100, LIMIT 300, STOP true)
+        RatedSource(DATA \<01 02 03>, RATE 1000, LIMIT 300, STOP true)
             -> c :: Counter(COUNT_CALL 10 m.run)
             -> Discard;
-        m :: Script(TYPE PASSIVE, print "ten packets, $(c.byte_count) bytes");
-        DriverManager(wait_stop, print $(c.count), print $(c.bit_rate));
+        m :: Script(TYPE PASSIVE, print "$(c.count) packets, $(c.byte_count) bytes");
+        DriverManager(wait 0.05s, print "$(c.rate) packets and $(c.bit_rate) bits a second",
+            write c.reset, write c.count_call 100 m.run, wait_stop, print c.count);
     "#,
     build,
     ..Descriptor::BASE
@@ -51,114 +57,57 @@ pub(super) static DESCRIPTOR: Descriptor = Descriptor {
 struct Counter {
     count: u64,
     bytes: u64,
+    count_call: Option<Trigger>,
+    byte_count_call: Option<Trigger>,
     /// Counts at which something has to be called; `u64::MAX` for never.
     next_count: u64,
     next_bytes: u64,
-    count_call: Option<Call>,
-    byte_count_call: Option<Call>,
-    rate: Rate,
-    /// Whether the call at a count of bytes has been made.
-    bytes_called: bool,
+    rate: RateEwma,
+    byte_rate: RateEwma,
 }
 
-/// `N HANDLER [VALUE]`.
+/// `N HANDLER [VALUE]`
 #[derive(Clone)]
-struct Call {
+struct Trigger {
     at: u64,
-    handler: String,
-    value: String,
+    call: HandlerCall,
+    /// It was made, and is not made again before a reset.
+    made: bool,
 }
 
-impl Call {
-    /// `name` is the argument or handler that says it.
-    fn parse(name: &str, text: &str) -> Result<Self, String> {
-        let (at, rest) = text.trim().split_once(char::is_whitespace).unwrap_or((text.trim(), ""));
-        let (handler, value) = rest.trim().split_once(char::is_whitespace).unwrap_or((rest.trim(), ""));
-        let at = at.parse().map_err(|_| format!("'{name}' first word should be unsigned (count)"))?;
-        if handler.is_empty() {
-            return Err(format!("'{name}' needs a handler"));
-        }
-        Ok(Self { at, handler: handler.to_owned(), value: value.trim().to_owned() })
+impl Trigger {
+    /// `None` if it does not begin with a number.
+    fn parse(text: &str) -> Option<Self> {
+        let (at, call) = shift_word(text);
+        Some(Self { at: u64::parse_plain(at).ok()?, call: HandlerCall::parse(call), made: false })
     }
 
-    fn show(call: Option<&Self>) -> String {
-        call.map_or(String::new(), |c| format!("{} {} {}", c.at, c.handler, c.value).trim_end().to_owned())
-    }
-}
-
-/// Rates as an average over whole seconds, moved on lazily: half of the old and half of the last second.
-#[derive(Default)]
-struct Rate {
-    second: u64,
-    packets: u64,
-    bytes: u64,
-    packet_rate: f64,
-    byte_rate: f64,
-    known: bool,
-}
-
-impl Rate {
-    #[inline]
-    fn update(&mut self, now: Time, packets: u64, bytes: u64) {
-        // 2^30 ns stand for a second: no division per batch.
-        let second = now.0 >> 30;
-        if second != self.second {
-            self.roll(second);
+    fn save(trigger: Option<&Self>, w: &mut Writer) {
+        w.put_bool(trigger.is_some());
+        if let Some(trigger) = trigger {
+            w.put_u64(trigger.at);
+            w.put_str(&trigger.call.to_string());
+            w.put_bool(trigger.made);
         }
-        self.packets += packets;
-        self.bytes += bytes;
     }
 
-    #[cold]
-    fn roll(&mut self, second: u64) {
-        const SCALE: f64 = 1e9 / (1_u64 << 30) as f64;
-        let (packets, bytes) = (self.packets as f64 * SCALE, self.bytes as f64 * SCALE);
-        if self.second != 0 {
-            let weight = if self.known { 0.5 } else { 1.0 };
-            self.packet_rate += (packets - self.packet_rate) * weight;
-            self.byte_rate += (bytes - self.byte_rate) * weight;
-            self.known = true;
-            let silent = second.saturating_sub(self.second + 1).min(64) as i32;
-            self.packet_rate *= 0.5_f64.powi(silent);
-            self.byte_rate *= 0.5_f64.powi(silent);
+    fn restore(r: &mut Reader<'_>) -> Result<Option<Self>, StateError> {
+        if !r.get_bool()? {
+            return Ok(None);
         }
-        self.second = second;
-        self.packets = 0;
-        self.bytes = 0;
-    }
-}
-
-impl Rate {
-    fn save(&self, w: &mut Writer) {
-        for number in [self.second, self.packets, self.bytes] {
-            w.put_u64(number);
-        }
-        w.put_u64(self.packet_rate.to_bits());
-        w.put_u64(self.byte_rate.to_bits());
-        w.put_bool(self.known);
-    }
-
-    fn restore(&mut self, r: &mut Reader<'_>) -> Result<(), StateError> {
-        for number in [&mut self.second, &mut self.packets, &mut self.bytes] {
-            *number = r.get_u64()?;
-        }
-        for rate in [&mut self.packet_rate, &mut self.byte_rate] {
-            let bits = r.get_u64()?;
-            *rate = f64::from_bits(bits);
-            if !rate.is_finite() {
-                return Err(StateError::Invalid { what: "rate", value: bits });
-            }
-        }
-        self.known = r.get_bool()?;
-        Ok(())
+        let (at, call) = (r.get_u64()?, HandlerCall::parse(r.get_str()?));
+        Ok(Some(Self { at, call, made: r.get_bool()? }))
     }
 }
 
 fn build(args: &Args<'_>) -> Result<Box<dyn Element>, ConfigError> {
-    let call = |name: &str| args.text(name).map(|text| Call::parse(name, text)).transpose();
+    let trigger = |name: &str| {
+        let parse = |text| Trigger::parse(text).ok_or_else(|| format!("{name} type mismatch"));
+        args.text(name).map(parse).transpose()
+    };
     let mut counter = Counter {
-        count_call: call("COUNT_CALL")?,
-        byte_count_call: call("BYTE_COUNT_CALL")?,
+        count_call: trigger("COUNT_CALL")?,
+        byte_count_call: trigger("BYTE_COUNT_CALL")?,
         ..Counter::default()
     };
     counter.arm();
@@ -168,76 +117,83 @@ fn build(args: &Args<'_>) -> Result<Box<dyn Element>, ConfigError> {
 impl Counter {
     /// Sets the counts to look out for: the calls that are still to come.
     fn arm(&mut self) {
-        let next = |call: &Option<Call>, to_come: bool| {
-            call.as_ref().filter(|_| to_come).map_or(u64::MAX, |call| call.at)
-        };
-        // A count of packets is met exactly, a count of bytes is met or passed.
-        let count_to_come = self.count_call.as_ref().is_some_and(|call| self.count < call.at);
-        self.next_count = next(&self.count_call, count_to_come);
-        self.next_bytes = next(&self.byte_count_call, !self.bytes_called);
+        let waits = |trigger: &Option<Trigger>| trigger.as_ref().filter(|t| !t.made).map(|t| t.at);
+        // A count is reached exactly, or never; bytes may go beyond.
+        self.next_count = waits(&self.count_call).filter(|at| *at > self.count).unwrap_or(u64::MAX);
+        self.next_bytes = waits(&self.byte_count_call).unwrap_or(u64::MAX);
     }
 
     fn reset(&mut self) {
         self.count = 0;
         self.bytes = 0;
-        self.rate = Rate::default();
-        self.bytes_called = false;
+        for trigger in [&mut self.count_call, &mut self.byte_count_call].into_iter().flatten() {
+            trigger.made = false;
+        }
         self.arm();
     }
 
     #[cold]
     fn call(&mut self, cx: &mut Cx<'_>) {
-        if self.count >= self.next_count
-            && let Some(call) = self.count_call.clone()
-        {
-            cx.write_later(call.handler, call.value);
-        }
-        if self.bytes >= self.next_bytes
-            && let Some(call) = self.byte_count_call.clone()
-        {
-            self.bytes_called = true;
-            cx.write_later(call.handler, call.value);
+        let reached = [
+            self.count_call.as_mut().filter(|_| self.count >= self.next_count),
+            self.byte_count_call.as_mut().filter(|_| self.bytes >= self.next_bytes),
+        ];
+        for trigger in reached.into_iter().flatten() {
+            trigger.made = true;
+            trigger.call.make(cx);
         }
         self.arm();
+    }
+
+    /// Takes a new call, if it can be made.
+    fn set_call(cx: &Cx<'_>, handler: &str, value: &str) -> Result<Option<Trigger>, HandlerError> {
+        let wrong = || HandlerError::Refused(format!("'{handler}' first word should be unsigned (count)"));
+        let trigger = Trigger::parse(value).ok_or_else(wrong)?;
+        trigger.call.check(cx).map_err(HandlerError::Refused)?;
+        Ok(Some(trigger))
     }
 }
 
 impl Element for Counter {
+    fn initialize(&mut self, cx: &mut Cx<'_>) -> Result<(), String> {
+        let mut triggers = [&self.count_call, &self.byte_count_call].into_iter().flatten();
+        triggers.try_for_each(|trigger| trigger.call.check(cx))
+    }
+
     #[inline]
     fn push(&mut self, cx: &mut Cx<'_>, _port: usize, batch: &mut Batch) {
-        let bytes: u64 = batch.iter().map(|p| (p.len() + p.anno().extra_length as usize) as u64).sum();
+        let bytes: u64 = batch.iter().map(|packet| packet.len() as u64).sum();
         self.count += batch.len() as u64;
         self.bytes += bytes;
-        self.rate.update(cx.now(), batch.len() as u64, bytes);
+        self.rate.update(cx.now(), batch.len() as u64);
+        self.byte_rate.update(cx.now(), bytes);
         if self.count >= self.next_count || self.bytes >= self.next_bytes {
             self.call(cx);
         }
     }
 
     fn read(&mut self, cx: &mut Cx<'_>, handler: &str, _param: &str) -> Result<String, HandlerError> {
-        self.rate.update(cx.now(), 0, 0);
+        // A rate falls while nothing comes.
+        self.rate.update(cx.now(), 0);
+        self.byte_rate.update(cx.now(), 0);
+        let at = |trigger: &Option<Trigger>| trigger.as_ref().map_or(String::new(), |t| t.at.to_string());
         match handler {
             "count" => Ok(self.count.to_string()),
             "byte_count" => Ok(self.bytes.to_string()),
-            "rate" => Ok(format!("{:.3}", self.rate.packet_rate)),
-            "byte_rate" => Ok(format!("{:.3}", self.rate.byte_rate)),
-            "bit_rate" => Ok(format!("{:.3}", self.rate.byte_rate * 8.0)),
-            "count_call" => Ok(Call::show(self.count_call.as_ref())),
-            "byte_count_call" => Ok(Call::show(self.byte_count_call.as_ref())),
+            "rate" => Ok(show_rate(self.rate.scaled())),
+            "byte_rate" => Ok(show_rate(self.byte_rate.scaled())),
+            "bit_rate" => Ok(show_rate(self.byte_rate.scaled().saturating_mul(8))),
+            "count_call" => Ok(at(&self.count_call)),
+            "byte_count_call" => Ok(at(&self.byte_count_call)),
             other => Err(HandlerError::NoHandler(other.to_owned())),
         }
     }
 
-    fn write(&mut self, _cx: &mut Cx<'_>, handler: &str, value: &str) -> Result<(), HandlerError> {
+    fn write(&mut self, cx: &mut Cx<'_>, handler: &str, value: &str) -> Result<(), HandlerError> {
         match handler {
             "reset" | "reset_counts" => self.reset(),
-            "count_call" => {
-                self.count_call = Some(Call::parse(handler, value).map_err(HandlerError::Refused)?);
-            }
-            "byte_count_call" => {
-                self.byte_count_call = Some(Call::parse(handler, value).map_err(HandlerError::Refused)?);
-                self.bytes_called = false;
-            }
+            "count_call" => self.count_call = Self::set_call(cx, handler, value)?,
+            "byte_count_call" => self.byte_count_call = Self::set_call(cx, handler, value)?,
             other => return Err(HandlerError::NoHandler(other.to_owned())),
         }
         self.arm();
@@ -257,25 +213,19 @@ impl Stateful for Counter {
     fn save(&self, w: &mut Writer) {
         w.put_u64(self.count);
         w.put_u64(self.bytes);
-        w.put_bool(self.bytes_called);
         self.rate.save(w);
-        for call in [&self.count_call, &self.byte_count_call] {
-            w.put_str(&Call::show(call.as_ref()));
-        }
+        self.byte_rate.save(w);
+        Trigger::save(self.count_call.as_ref(), w);
+        Trigger::save(self.byte_count_call.as_ref(), w);
     }
 
     fn restore(&mut self, r: &mut Reader<'_>) -> Result<(), StateError> {
         self.count = r.get_u64()?;
         self.bytes = r.get_u64()?;
-        self.bytes_called = r.get_bool()?;
         self.rate.restore(r)?;
-        for call in [&mut self.count_call, &mut self.byte_count_call] {
-            let text = r.get_str()?;
-            *call = (!text.is_empty())
-                .then(|| Call::parse("call", text))
-                .transpose()
-                .map_err(|_| StateError::Invalid { what: "handler call", value: text.len() as u64 })?;
-        }
+        self.byte_rate.restore(r)?;
+        self.count_call = Trigger::restore(r)?;
+        self.byte_count_call = Trigger::restore(r)?;
         self.arm();
         Ok(())
     }
@@ -288,43 +238,84 @@ mod tests {
     use crate::testing::Bench;
 
     const TEXT: &str =
-        "s :: RatedSource(abc, RATE 100) -> c :: Counter(COUNT_CALL 150 d.reset_counts) -> d :: Discard;";
+        "in :: TestIn -> c :: Counter(COUNT_CALL 3 s.run three, BYTE_COUNT_CALL 4 s.run bytes) -> Discard;
+                        s :: Script(TYPE PASSIVE, export calls, setq calls \"$calls $args\");";
 
     #[test]
-    fn counts_rates_and_calls_move() {
-        let (mut from, mut to) = (Bench::new(TEXT), Bench::new(TEXT));
-        from.router.write_handler("c", "count_call", "260 d.reset_counts").unwrap();
-        from.advance(Duration::from_millis(2500));
-        from.move_to(&mut to);
-        to.now = from.now;
-        for bench in [&mut from, &mut to] {
-            bench.advance(Duration::from_millis(1500));
-        }
-        for handler in ["count", "byte_count", "rate", "byte_rate", "bit_rate", "count_call"] {
-            assert_eq!(from.read("c", handler), to.read("c", handler), "{handler}");
-        }
-        assert_eq!((to.read("c", "count"), to.read("d", "count")), ("401".into(), from.read("d", "count")));
-        assert_ne!(to.read("c", "rate"), "0.000");
+    fn packets_and_bytes_are_counted_until_a_reset() {
+        let mut bench = Bench::new("in :: TestIn -> c :: Counter -> out :: TestOut;");
+        bench.push("in", b"abc");
+        bench.push("in", b"d");
+        assert_eq!((bench.read("c", "count"), bench.read("c", "byte_count")), ("2".into(), "4".into()));
+        assert_eq!(bench.read("c", "count_call"), "");
+        bench.router.write_handler("c", "reset_counts", "").unwrap();
+        assert_eq!((bench.read("c", "count"), bench.read("c", "byte_count")), ("0".into(), "0".into()));
+        assert_eq!(bench.take("out").len(), 2);
     }
 
     #[test]
-    fn a_count_of_bytes_that_is_passed_already_is_called_at_the_next_packet() {
-        let mut bench = Bench::new("in :: TestIn -> c :: Counter -> d :: Discard;");
-        bench.push("in", b"1234");
-        bench.router.write_handler("c", "byte_count_call", "2 c.reset").unwrap();
-        bench.push("in", b"1234");
-        assert_eq!(bench.read("c", "count"), "0");
-        bench.router.write_handler("c", "byte_count_call", "2 d.reset_counts").unwrap();
-        bench.push("in", b"1234");
-        bench.push("in", b"1234");
-        assert_eq!((bench.read("c", "count"), bench.read("d", "count")), ("2".into(), "2".into()));
+    fn each_limit_calls_its_handler_once_a_reset() {
+        let mut bench = Bench::new(TEXT);
+        for _ in 0..6 {
+            bench.push("in", b"xx");
+        }
+        assert_eq!(bench.read("s", "calls"), " bytes three");
+        bench.router.write_handler("c", "reset", "").unwrap();
+        bench.push("in", b"xxxx");
+        assert_eq!(bench.read("s", "calls"), " bytes three bytes");
     }
 
     #[test]
-    fn calls_without_a_count_or_handler_are_refused() {
-        let error = Bench::error("Idle -> Counter(COUNT_CALL many c.reset) -> Discard;");
-        assert!(error.contains("'COUNT_CALL' first word should be unsigned (count)"), "{error}");
-        let error = Bench::error("Idle -> Counter(BYTE_COUNT_CALL 7) -> Discard;");
-        assert!(error.contains("'BYTE_COUNT_CALL' needs a handler"), "{error}");
+    fn a_call_can_be_set_by_handler() {
+        let mut bench = Bench::new(TEXT);
+        bench.push("in", b"");
+        bench.router.write_handler("c", "count_call", "2 s.run two").unwrap();
+        assert_eq!(
+            (bench.read("c", "count_call"), bench.read("c", "byte_count_call")),
+            ("2".into(), "4".into())
+        );
+        bench.push("in", b"");
+        bench.push("in", b"");
+        assert_eq!(bench.read("s", "calls"), " two");
+        for (value, wrong) in [
+            ("x s.run", "'count_call' first word should be unsigned (count)"),
+            ("2 no.run", "no element named 'no'"),
+            ("2 s.calls", "no 's.calls' write handler"),
+        ] {
+            let refused = bench.router.write_handler("c", "count_call", value);
+            assert_eq!(refused.unwrap_err().to_string(), wrong);
+        }
+    }
+
+    #[test]
+    fn rates_are_those_of_the_last_milliseconds() {
+        let mut bench = Bench::new("r :: RatedSource(LENGTH 100, RATE 1000) -> c :: Counter -> Discard;");
+        bench.advance(Duration::from_millis(500));
+        let rate = |bench: &mut Bench, name| bench.read("c", name).parse::<f64>().unwrap();
+        assert!((990.0..1010.0).contains(&rate(&mut bench, "rate")));
+        assert!((99_000.0..101_000.0).contains(&rate(&mut bench, "byte_rate")));
+        assert!((792_000.0..808_000.0).contains(&rate(&mut bench, "bit_rate")));
+        bench.router.write_handler("r", "active", "false").unwrap();
+        bench.advance(Duration::from_secs(1));
+        assert_eq!(bench.read("c", "rate"), "0");
+    }
+
+    #[test]
+    fn wrong_calls_are_refused() {
+        let error = |config: &str| Bench::error(&format!("Idle -> Counter({config}) -> Discard;"));
+        assert!(error("COUNT_CALL x y.z").contains("COUNT_CALL type mismatch"));
+        assert!(error("BYTE_COUNT_CALL 1 y.z").contains("no element named 'y'"));
+        assert!(error("COUNT_CALL 1 nothing").contains("no 'nothing' write handler"));
+    }
+
+    #[test]
+    fn a_counter_moves_with_its_calls() {
+        let (mut old, mut new) = (Bench::new(TEXT), Bench::new(TEXT));
+        old.push("in", b"x");
+        old.router.write_handler("c", "count_call", "2 s.run moved").unwrap();
+        old.move_to(&mut new);
+        new.push("in", b"x");
+        assert_eq!(new.read("s", "calls"), " moved");
+        assert_eq!(new.read("c", "byte_count"), "2");
     }
 }

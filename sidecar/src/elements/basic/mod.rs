@@ -6,6 +6,7 @@ use crate::element::{Descriptor, HandlerError};
 mod bypass;
 mod counter;
 mod discard;
+mod handler_call;
 mod idle;
 mod null;
 mod outfile;
@@ -15,6 +16,7 @@ mod random_sample;
 mod switch;
 mod tee;
 
+pub(super) use handler_call::HandlerCall;
 pub(crate) use outfile::Outfile;
 pub(crate) use print::heading;
 

@@ -6,6 +6,7 @@ use super::parse_handler;
 use crate::element::{
     Annotations, Arg, Args, ConfigError, Cx, Descriptor, Element, Handler, HandlerError, Packet, StateKind,
 };
+use crate::packet::Anno;
 use crate::state::{Reader, Schema, StateError, Stateful, Writer};
 
 pub(super) static DESCRIPTOR: Descriptor = Descriptor {
@@ -18,22 +19,36 @@ pub(super) static DESCRIPTOR: Descriptor = Descriptor {
         Arg::keyword("NBYTES", "integer", "", "same as MAXLENGTH"),
         Arg::keyword("CONTENTS", "NONE, HEX or ASCII", "HEX", "how bytes are shown"),
         Arg::keyword("TIMESTAMP", "bool", "false", "whether the timestamp is shown"),
-        Arg::keyword("PRINTANNO", "bool", "false", "whether annotations are shown"),
+        Arg::keyword(
+            "PRINTANNO",
+            "bool",
+            "false",
+            "whether annotations are shown, as they lie in Click's packets",
+        ),
+        Arg::keyword("HEADROOM", "bool", "false", "whether the room before and behind the packet is shown"),
         Arg::keyword("ACTIVE", "bool", "true", "whether anything is shown"),
     ],
-    reads: Annotations::TIMESTAMP,
+    reads: Annotations(
+        Annotations::TIMESTAMP.0
+            | Annotations::DST_IP.0
+            | Annotations::PAINT.0
+            | Annotations::AGGREGATE.0
+            | Annotations::VLAN.0
+            | Annotations::EXTRA_LENGTH.0
+            | Annotations::EXTRA_PACKETS.0
+            | Annotations::FIRST_TIMESTAMP.0,
+    ),
     handlers: &[Handler::both("active", "whether anything is shown")],
     state: StateKind::Small,
-    details: "A line on standard error for each packet: label, time, length, and the first bytes in groups of \
-              four.",
     example: r#"
-        RatedSource(DATA "GET / HTTP/1.1", RATE 10, LIMIT 3, STOP true)
-            -> Print(hex, 6)
-            -> Print(all, -1)
-            -> Print(text, CONTENTS ASCII)
-            -> p :: Print(TIMESTAMP true, CONTENTS NONE)
-            -> c :: Counter(COUNT_CALL 2 p.active false)
+        RatedSource(DATA "Hello, packet!", RATE 10, LIMIT 3, STOP true)
+            -> Paint(5)
+            -> Print(hex, 8)
+            -> Print(CONTENTS ASCII)
+            -> p :: Print("time", CONTENTS NONE, TIMESTAMP true)
+            -> Print(annotations, 4, PRINTANNO true)
             -> Discard;
+        DriverManager(wait 0.15s, write p.active false, wait_stop);
     "#,
     build,
     ..Descriptor::BASE
@@ -51,6 +66,7 @@ struct Print {
     contents: Contents,
     timestamp: bool,
     annotations: bool,
+    headroom: bool,
     active: bool,
 }
 
@@ -59,22 +75,22 @@ fn build(args: &Args<'_>) -> Result<Box<dyn Element>, ConfigError> {
         "none" | "false" | "0" | "no" => Contents::None,
         "hex" | "true" | "1" | "yes" => Contents::Hex,
         "ascii" => Contents::Ascii,
-        _ => return Err(bad_contents(args.text("CONTENTS").unwrap_or(""))),
+        other => {
+            let other = other.to_ascii_uppercase();
+            return Err(format!("bad contents value '{other}'; should be 'NONE', 'HEX', or 'ASCII'").into());
+        }
     };
-    let max = ["NBYTES", "LENGTH", "MAXLENGTH"].into_iter().find(|name| args.text(name).is_some());
-    let max: i64 = args.or(max.unwrap_or("MAXLENGTH"), 24)?;
+    let lengths = ["MAXLENGTH", "LENGTH", "NBYTES"].map(|name| args.get(name)).into_iter();
+    let max: i64 = lengths.rev().find_map(Result::transpose).transpose()?.unwrap_or(24);
     Ok(Box::new(Print {
         label: args.or("LABEL", String::new())?,
         max: usize::try_from(max).unwrap_or(usize::MAX),
         contents,
         timestamp: args.or("TIMESTAMP", false)?,
         annotations: args.or("PRINTANNO", false)?,
+        headroom: args.or("HEADROOM", false)?,
         active: args.or("ACTIVE", true)?,
     }))
-}
-
-fn bad_contents(value: &str) -> ConfigError {
-    format!("bad contents value '{value}'; should be 'NONE', 'HEX', or 'ASCII'").into()
 }
 
 /// What all printers begin a line with: the label, then the time.
@@ -87,16 +103,24 @@ pub(crate) fn heading(label: &str, timestamp: bool, packet: &Packet) -> String {
 }
 
 impl Print {
-    /// `label: timestamp: length | annotations | contents`
+    /// `label: timestamp: length (headroom) | annotations | contents`
     fn line(&self, packet: &Packet) -> String {
         let mut line = heading(&self.label, self.timestamp, packet);
         let _ = write!(line, "{:4}", packet.len());
+        if self.headroom {
+            let _ = write!(line, " (h{} t{})", packet.headroom(), packet.tailroom());
+        }
         if self.annotations {
-            let _ = write!(line, " | {:?}", packet.anno());
+            line.push_str(" | ");
+            annotations(packet.anno()).iter().for_each(|byte| {
+                let _ = write!(line, "{byte:02x}");
+            });
         }
         let shown = &packet.data()[..packet.len().min(self.max)];
+        if shown.is_empty() {
+            return line;
+        }
         match self.contents {
-            _ if shown.is_empty() => {}
             Contents::None => {}
             Contents::Hex => {
                 line.push_str(" |");
@@ -107,7 +131,6 @@ impl Print {
             Contents::Ascii => {
                 line.push_str(" | ");
                 for (at, &byte) in shown.iter().enumerate() {
-                    // A space stands before each eight, the first included.
                     line.push_str(if at % 8 == 0 { " " } else { "" });
                     line.push(if byte.is_ascii_graphic() || byte == b' ' { byte as char } else { '.' });
                 }
@@ -115,6 +138,23 @@ impl Print {
         }
         line
     }
+}
+
+/// The annotations as they lie in a packet of Click's on a machine like this one.
+fn annotations(anno: &Anno) -> [u8; 48] {
+    let mut bytes = [0; 48];
+    let mut put = |at: usize, value: &[u8]| bytes[at..at + value.len()].copy_from_slice(value);
+    put(0, &anno.dst_ip.octets());
+    put(16, &[anno.paint, anno.icmp_param_prob, 0, u8::from(anno.fix_ip_src)]);
+    // They share their place.
+    put(20, &anno.aggregate.to_ne_bytes());
+    if anno.aggregate == 0 {
+        put(20, &anno.vlan_tci.to_be_bytes());
+    }
+    put(24, &anno.extra_packets.to_ne_bytes());
+    put(28, &anno.extra_length.to_ne_bytes());
+    put(32, &anno.first_timestamp.0.to_ne_bytes());
+    bytes
 }
 
 impl Element for Print {
@@ -163,31 +203,54 @@ impl Stateful for Print {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::Bench;
+    use crate::element::Time;
+    use crate::testing::{Bench, printed};
 
-    fn line(contents: Contents, label: &str, bytes: &[u8]) -> String {
-        let label = label.to_owned();
-        let print = Print { label, max: 9, contents, timestamp: false, annotations: false, active: true };
-        print.line(&Packet::from_slice(bytes))
+    fn print() -> Print {
+        let label = "x".to_owned();
+        let contents = Contents::Hex;
+        Print { label, max: 6, contents, timestamp: false, annotations: false, headroom: false, active: true }
     }
 
     #[test]
     fn a_line_reads_like_click_s() {
-        assert_eq!(line(Contents::Hex, "x", b"0123456789"), "x:   10 | 30313233 34353637 38");
-        assert_eq!(line(Contents::Ascii, "x", b"0123 5\n789"), "x:   10 |  0123 5.7 8");
-        assert_eq!(line(Contents::None, "", b"0123456789"), "  10");
-        assert_eq!(line(Contents::Hex, "x", b""), "x:    0");
+        let packet = Packet::from_slice(b"\x01\x02AB DEFGH");
+        assert_eq!(print().line(&packet), "x:   10 | 01024142 2044");
+        let print = Print { contents: Contents::Ascii, max: usize::MAX, ..print() };
+        assert_eq!(print.line(&packet), "x:   10 |  ..AB DEF GH");
+        let print = Print { contents: Contents::None, label: String::new(), ..print };
+        assert_eq!(print.line(&packet), "  10");
+        assert_eq!(Print { contents: Contents::Hex, ..print }.line(&Packet::from_slice(b"")), "   0");
     }
 
     #[test]
-    fn whether_it_prints_moves_and_wrong_contents_are_refused() {
-        let text = "TestIn -> p :: Print(NBYTES 3) -> Discard;";
-        let (mut from, mut to) = (Bench::new(text), Bench::new(text));
-        from.router.write_handler("p", "active", "false").unwrap();
-        from.move_to(&mut to);
-        assert_eq!(to.read("p", "active"), "false");
-        let error = Bench::error("Idle -> Print(CONTENTS some) -> Discard;");
-        let wanted = "bad contents value 'some'; should be 'NONE', 'HEX', or 'ASCII'";
-        assert!(error.contains(wanted), "{error}");
+    fn times_rooms_and_annotations_stand_before_the_contents() {
+        let mut packet = Packet::from_slice(b"a");
+        let anno = packet.anno_mut();
+        (anno.timestamp, anno.paint, anno.vlan_tci) = (Time(1_500_000_000), 3, 0x1234);
+        anno.dst_ip = [1, 2, 3, 4].into();
+        let print = Print { timestamp: true, annotations: true, headroom: true, ..print() };
+        let zeros = |count| "00".repeat(count);
+        let rooms = format!("(h{} t{})", packet.headroom(), packet.tailroom());
+        let anno = format!("01020304{}030000001234{}", zeros(12), zeros(26));
+        assert_eq!(print.line(&packet), format!("x: 1.500000:    1 {rooms} | {anno} | 61"));
+    }
+
+    #[test]
+    fn it_can_be_switched_off_and_stays_so() {
+        let text = "TimedSource(1, DATA a, LIMIT 3, STOP true) -> p :: Print(NBYTES 0) -> Discard;
+                    Script(wait 2.5, write p.active false);";
+        assert_eq!(printed(text), "   1\n   1\n");
+        let text = "in :: TestIn -> p :: Print -> out :: TestOut;";
+        let (mut old, mut new) = (Bench::new(text), Bench::new(text));
+        old.router.write_handler("p", "active", "false").unwrap();
+        old.move_to(&mut new);
+        assert_eq!(new.read("p", "active"), "false");
+    }
+
+    #[test]
+    fn unknown_contents_are_refused() {
+        let error = Bench::error("Idle -> Print(CONTENTS octal) -> Discard;");
+        assert!(error.contains("bad contents value 'OCTAL'; should be 'NONE', 'HEX', or 'ASCII'"), "{error}");
     }
 }

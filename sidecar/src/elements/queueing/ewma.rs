@@ -1,5 +1,6 @@
 //! Exponentially weighted moving averages, as Click's: with 10 bits of fraction, a new value weighing 1 / 2^stability.
 
+use super::fixed_point::show_fixed_point;
 use crate::element::Time;
 use crate::state::{Reader, StateError, Writer};
 
@@ -68,22 +69,33 @@ impl Ewma {
 /// Periods a second of a [`RateEwma`].
 pub(super) const PERIODS: u64 = 1000;
 
+/// A rate as [`RateEwma::scaled`] gives it, a second.
+pub(in crate::elements) fn show_rate(scaled: u64) -> String {
+    show_fixed_point(scaled.saturating_mul(PERIODS), FRACTION)
+}
+
 /// The average of a count a period of 1 ms, over some 16 ms.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct RateEwma {
+pub(in crate::elements) struct RateEwma {
     period: u64,
     /// Counted in this period.
     current: u64,
     average: Ewma,
 }
 
+impl Default for RateEwma {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl RateEwma {
-    pub(super) fn new() -> Self {
+    pub(in crate::elements) fn new() -> Self {
         Self { period: 0, current: 0, average: Ewma::new(4) }
     }
 
     /// Counts. The count is part of the average from the next period on.
-    pub(super) fn update(&mut self, now: Time, count: u64) {
+    pub(in crate::elements) fn update(&mut self, now: Time, count: u64) {
         let period = now.0 / (1_000_000_000 / PERIODS);
         if period > self.period {
             self.average.update(self.current.min(1 << 49));
@@ -95,17 +107,17 @@ impl RateEwma {
     }
 
     /// The average count a period, with [`FRACTION`] bits of fraction, up to the last update.
-    pub(super) fn scaled(&self) -> u64 {
+    pub(in crate::elements) fn scaled(&self) -> u64 {
         self.average.scaled()
     }
 
-    pub(super) fn save(&self, w: &mut Writer) {
+    pub(in crate::elements) fn save(&self, w: &mut Writer) {
         w.put_u64(self.period);
         w.put_u64(self.current);
         self.average.save(w);
     }
 
-    pub(super) fn restore(&mut self, r: &mut Reader<'_>) -> Result<(), StateError> {
+    pub(in crate::elements) fn restore(&mut self, r: &mut Reader<'_>) -> Result<(), StateError> {
         self.period = r.get_u64()?;
         self.current = r.get_u64()?;
         self.average.restore(r)

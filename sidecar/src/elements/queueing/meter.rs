@@ -1,7 +1,6 @@
 //! Meter and BandwidthMeter: send all packets out of the output that stands for their present rate.
 
-use super::ewma::{FRACTION, PERIODS, RateEwma};
-use super::fixed_point::show_fixed_point;
+use super::ewma::{FRACTION, PERIODS, RateEwma, show_rate};
 use super::unit::Unit;
 use crate::config::Bandwidth;
 use crate::element::{
@@ -95,11 +94,6 @@ fn build(
     Ok(Box::new(Meter { meters, rate: RateEwma::new(), unit }))
 }
 
-/// A scaled count a period, as a rate a second.
-fn show(scaled: u64) -> String {
-    show_fixed_point(scaled.saturating_mul(PERIODS), FRACTION)
-}
-
 impl Element for Meter {
     fn push(&mut self, cx: &mut Cx<'_>, _port: usize, batch: &mut Batch) {
         self.rate.update(cx.now(), self.unit.of_all(batch));
@@ -112,9 +106,9 @@ impl Element for Meter {
         match handler {
             "rate" => {
                 self.rate.update(cx.now(), 0);
-                Ok(show(self.rate.scaled()))
+                Ok(show_rate(self.rate.scaled()))
             }
-            "meters" => Ok(self.meters.iter().map(|meter| show(*meter)).collect::<Vec<_>>().join(" ")),
+            "meters" => Ok(self.meters.iter().map(|meter| show_rate(*meter)).collect::<Vec<_>>().join(" ")),
             other => Err(HandlerError::NoHandler(other.to_owned())),
         }
     }

@@ -30,6 +30,7 @@ mod unit;
 mod unqueue;
 
 pub(super) use bucket::TokenBucket;
+pub(super) use ewma::{RateEwma, show_rate};
 pub(super) use fixed_point::{show_fixed_point, to_fixed_point};
 pub(super) use interval::{SHORTEST, show_interval};
 

@@ -106,8 +106,8 @@ pub(super) static DESCRIPTOR: Descriptor = Descriptor {
     example: r#"
         src :: RatedSource(DATA \<01 02 03 04>, RATE 10, LIMIT 20)
             -> pick :: Script(TYPE PACKET, set n $(add 0$n 1), return $(mod $n 2))
-            -> odd :: Counter -> Discard;
-        pick[1] -> even :: Counter -> Discard;
+            -> even :: Counter -> Discard;
+        pick[1] -> odd :: Counter -> Discard;
         sum :: Script(TYPE PASSIVE, return $(add $(odd.count) $(even.count) $1));
         store :: Script(TYPE PROXY, goto new $write, returnq "nothing under $0", label new, print "$0 is now $args");
         rounds :: Script(export round 0, label again, wait 0.5s, set round $(add $round 1),
