@@ -20,7 +20,13 @@ fn classes() -> impl Iterator<Item = &'static Descriptor> {
     classes_with_outside().filter(move |class| !outside(class))
 }
 
+/// Examples name files from the root of the repository on.
+fn at_root() {
+    std::env::set_current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/..")).expect("the repository");
+}
+
 fn classes_with_outside() -> impl Iterator<Item = &'static Descriptor> {
+    at_root();
     // `EXAMPLE=Class` looks at one class only.
     let only = std::env::var("EXAMPLE").ok();
     let wanted = move |class: &&Descriptor| only.as_ref().is_none_or(|only| only == class.class);
@@ -100,6 +106,7 @@ fn every_example_prints_something_and_ends() {
 
 #[test]
 fn the_reference_is_up_to_date() {
+    at_root();
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/elements");
     let pages = reference::pages();
     for page in &pages {

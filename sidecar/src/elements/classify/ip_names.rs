@@ -112,7 +112,7 @@ fn find<T: Copy>(names: &[(&str, T)], name: &str) -> Option<T> {
     names.binary_search_by(|(known, _)| known.cmp(&name)).ok().map(|at| names[at].1)
 }
 
-pub(super) fn port(name: &str) -> Option<u16> {
+pub(crate) fn port(name: &str) -> Option<u16> {
     find(PORTS, name)
 }
 

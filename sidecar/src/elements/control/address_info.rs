@@ -12,6 +12,16 @@ pub(super) static DESCRIPTOR: Descriptor = Descriptor {
     ports: "0/0",
     args: &[Arg::rest("NAME", "NAME ADDRESS...", "a name and what it stands for")],
     global: true,
+    details: "Names for addresses, prefixes and Ethernet addresses, good in every argument of the compound where it stands and inside it. A cut copies it to every part that uses a name of it.",
+    example: r#"
+        AddressInfo(client 10.0.0.1 02:00:00:00:00:01, server 10.0.0.9/24 02:00:00:00:00:09);
+        InfiniteSource(DATA "data", LIMIT 2, STOP true)
+            -> UDPIPEncap(client, 1024, server, 53)
+            -> IPPrint(from_client)
+            -> EtherEncap(0x0800, client, server)
+            -> Print(frame, MAXLENGTH 14)
+            -> Discard;
+    "#,
     build: |_| Ok(Box::new(AddressInfo)),
     ..Descriptor::BASE
 };

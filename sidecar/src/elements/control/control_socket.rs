@@ -23,6 +23,12 @@ pub(super) static DESCRIPTOR: Descriptor = Descriptor {
         Handler::read("filename", "the UNIX socket"),
     ],
     outside: Outside::Socket,
+    details: "Clients speak Click's ControlSocket protocol 1.3: READ, WRITE, READDATA, WRITEDATA, CHECKREAD, CHECKWRITE, LLRPC, QUIT. Options -p and -u of `anf-sidecar run` do the same without an element. A pod serves its handlers by its control API instead.",
+    example: r#"
+        ControlSocket(UNIX, /run/my-router.sock);
+        RatedSource(RATE 10) -> c :: Counter -> Discard;
+        // echo "READ c.count" | socat - UNIX-CONNECT:/run/my-router.sock
+    "#,
     build,
     ..Descriptor::BASE
 };

@@ -17,6 +17,11 @@ pub(super) static DESCRIPTOR: Descriptor = Descriptor {
     summary: "prints a message on configuration",
     ports: "0/0",
     args: ARGS,
+    example: r#"
+        Message("this router does nothing");
+        Message("not for long", WARNING);
+        Script(stop);
+    "#,
     build: |args| build(args, "MESSAGE"),
     ..Descriptor::BASE
 };
@@ -26,6 +31,12 @@ pub(super) static ERROR: Descriptor = Descriptor {
     summary: "prints an error and fails the configuration",
     ports: "0/0",
     args: ARGS,
+    details: "Stands where a configuration must not be used, as in the form of a compound element that lacks an argument.",
+    example: r#"
+        elementclass Net { $address | Message("the net is $address"); || | Error("Net needs an address"); }
+        Net(10.0.0.0/8);
+        Script(stop);
+    "#,
     build: |args| build(args, "ERROR"),
     ..Descriptor::BASE
 };

@@ -9,6 +9,15 @@ pub(super) static DESCRIPTOR: Descriptor = Descriptor {
     ports: "0/0",
     args: &[Arg::rest("NAME", "NAME PORT[/PROTOCOL]", "a name and the port it stands for")],
     global: true,
+    details: "Names for TCP and UDP ports, in place of those of /etc/services. A cut copies it to every part that uses a name of it.",
+    example: r#"
+        PortInfo(game 7777/udp, proxy 3128);
+        InfiniteSource(DATA "data", LIMIT 2, STOP true)
+            -> UDPIPEncap(10.0.0.1, proxy, 10.0.0.9, game)
+            -> c :: IPClassifier(dst udp port game, -)
+            -> IPPrint(game) -> Discard;
+        c[1] -> IPPrint(other) -> Discard;
+    "#,
     build: |_| Ok(Box::new(PortInfo)),
     ..Descriptor::BASE
 };

@@ -39,10 +39,25 @@ const BASE: Descriptor = Descriptor {
     ..Descriptor::BASE
 };
 
-pub(super) static FROM_DEVICE: Descriptor = Descriptor { class: "FromDevice", ..BASE };
+pub(super) static FROM_DEVICE: Descriptor = Descriptor {
+    class: "FromDevice",
+    details: "In a pod, `spec.ports` binds the name to an interface of the node or of the pod.",
+    example: r#"
+        FromDevice(eth0, PROMISC true)
+            -> c :: Classifier(12/0806, 12/0800, -);
+        c[0] -> ARPPrint -> Discard;
+        c[1] -> Strip(14) -> CheckIPHeader -> IPPrint(eth0) -> Discard;
+        c[2] -> Discard;
+    "#,
+    ..BASE
+};
 
 pub(super) static POLL_DEVICE: Descriptor = Descriptor {
     class: "PollDevice",
+    details: "Click has it in the Linux kernel only; here files written for it run as they are.",
+    example: r#"
+        PollDevice(eth0) -> c :: Counter -> Queue -> ToDevice(eth1);
+    "#,
     summary: "reads packets from network device: FromDevice by its name in the kernel",
     args: &[
         Arg::required("DEVNAME", "string", "the interface, or the port of the function"),

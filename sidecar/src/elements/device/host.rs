@@ -18,6 +18,12 @@ const TOO_SHORT: &str = "packet too small";
 
 pub(super) static FROM_HOST: Descriptor = Descriptor {
     class: "FromHost",
+    details: "Makes a device of the host and reads the frames that the host sends by it; ToHost of the same name lets the host receive.",
+    example: r#"
+        FromHost(fake0, 10.8.0.1/24) -> c :: Classifier(12/0806, -);
+        c[0] -> ARPResponder(10.8.0.0/24 02:00:00:00:00:02) -> ToHost(fake0);
+        c[1] -> Print(from_host) -> Discard;
+    "#,
     summary: "reads packets from the host through a virtual Ethernet device",
     ports: "0/1",
     processing: "h/h",
@@ -45,6 +51,14 @@ pub(super) static FROM_HOST: Descriptor = Descriptor {
 
 pub(super) static TO_HOST: Descriptor = Descriptor {
     class: "ToHost",
+    details: "The frames that are pushed in are received by the host, on the device that FromHost of the same name made.",
+    example: r#"
+        FromHost(fake0, 10.8.0.1/24) -> Discard;
+        RatedSource(DATA "data", RATE 1)
+            -> UDPIPEncap(10.8.0.2, 1024, 10.8.0.1, 9)
+            -> EtherEncap(0x0800, 02:00:00:00:00:02, FF:FF:FF:FF:FF:FF)
+            -> ToHost(fake0);
+    "#,
     summary: "sends packets to the host through the virtual Ethernet device of a FromHost",
     ports: "1/0",
     processing: "h/h",

@@ -54,6 +54,12 @@ const BASE: Descriptor = Descriptor {
 
 pub(super) static KERNEL_TUN: Descriptor = Descriptor {
     class: "KernelTun",
+    details: "Packets are IP packets without a link header. What the host routes into the tunnel comes out here; what is pushed in, the host receives.",
+    example: r#"
+        tun :: KernelTun(10.9.0.1/24)
+            -> CheckIPHeader -> ICMPPingResponder -> IPPrint(answer) -> tun;
+        // ping 10.9.0.2
+    "#,
     summary: "interface to the host's IP stack through a tunnel",
     reads: Annotations::NETWORK_HEADER,
     build: |args| build(args, false),
@@ -62,6 +68,16 @@ pub(super) static KERNEL_TUN: Descriptor = Descriptor {
 
 pub(super) static KERNEL_TAP: Descriptor = Descriptor {
     class: "KernelTap",
+    details: "As KernelTun, with Ethernet frames.",
+    example: r#"
+        tap :: KernelTap(10.9.1.1/24, ETHER 02:00:00:00:00:01)
+            -> c :: Classifier(12/0806 20/0001, 12/0800, -);
+        c[0] -> ARPResponder(10.9.1.2 02:00:00:00:00:02) -> tap;
+        c[1] -> Strip(14) -> CheckIPHeader -> ICMPPingResponder
+            -> EtherEncap(0x0800, 02:00:00:00:00:02, 02:00:00:00:00:01) -> tap;
+        c[2] -> Discard;
+        // ping 10.9.1.2
+    "#,
     summary: "interface to the host's stack through a virtual Ethernet device",
     writes: Annotations::TIMESTAMP,
     build: |args| build(args, true),

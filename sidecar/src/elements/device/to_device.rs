@@ -14,6 +14,13 @@ const REFUSED: &str = "refused by the device";
 
 pub(super) static DESCRIPTOR: Descriptor = Descriptor {
     class: "ToDevice",
+    details: "Pulls packets as fast as the device takes them, so a Queue stands before it.",
+    example: r#"
+        RatedSource(DATA "data", RATE 10)
+            -> UDPIPEncap(10.0.0.1, 1024, 10.0.0.9, 53)
+            -> EtherEncap(0x0800, 02:00:00:00:00:01, 02:00:00:00:00:09)
+            -> Queue(100) -> ToDevice(eth0);
+    "#,
     summary: "sends packets to network device",
     ports: "1/0",
     processing: "l/h",

@@ -159,6 +159,14 @@ fn build_ip(args: &Args<'_>) -> Result<Box<dyn Element>, ConfigError> {
     }))
 }
 
+/// A port by number, by a name of PortInfo, or by the name of its service.
+fn port(args: &Args<'_>, argument: &str) -> Result<u16, ConfigError> {
+    let named = args.text(argument).and_then(|name| {
+        args.scope().find(name).and_then(|found| found.port).or_else(|| ip_names::port(name))
+    });
+    named.map_or_else(|| args.need(argument), Ok)
+}
+
 fn build_udp(args: &Args<'_>) -> Result<Box<dyn Element>, ConfigError> {
     Ok(Box::new(Encap {
         protocol: ipv4::UDP,
@@ -168,8 +176,8 @@ fn build_udp(args: &Args<'_>) -> Result<Box<dyn Element>, ConfigError> {
         ttl: TTL,
         fragment: 0,
         ports: Some(Ports {
-            source: args.need("SPORT")?,
-            destination: args.need("DPORT")?,
+            source: port(args, "SPORT")?,
+            destination: port(args, "DPORT")?,
             checksum: args.or("CHECKSUM", true)?,
         }),
         next_id: 0,
@@ -365,5 +373,15 @@ mod tests {
             let error = Bench::error(&format!("Idle -> {element} -> Discard;"));
             assert!(error.contains(expected), "{error}");
         }
+    }
+
+    #[test]
+    fn ports_may_be_names() {
+        let text = "PortInfo(game 7777/udp); in :: TestIn -> UDPIPEncap(1.0.0.1, domain, 2.0.0.2, game) -> out :: TestOut;";
+        let mut bench = Bench::new(text);
+        bench.push("in", b"x");
+        assert_eq!(bench.take("out")[0][20..24], [0, 53, 0x1e, 0x61]);
+        let error = Bench::error("Idle -> UDPIPEncap(1.0.0.1, nobody, 2.0.0.2, 5) -> Discard;");
+        assert!(error.contains("SPORT: expected unsigned integer, got 'nobody'"), "{error}");
     }
 }

@@ -68,6 +68,14 @@ pub(super) static DESCRIPTOR: Descriptor = Descriptor {
     ],
     drops: &[NOT_IP],
     state: StateKind::Small,
+    details: "Reads captures of tcpdump(1) in any of their forms, compressed or not. With TIMING true packets keep the time between them.",
+    example: r#"
+        FromDump(examples/traces/sample.pcap, STOP true, TIMING true)
+            -> Strip(14) -> CheckIPHeader
+            -> IPPrint(packet)
+            -> c :: Counter -> Discard;
+        DriverManager(wait_stop, print "$(c.count) packets");
+    "#,
     build,
     outside: Outside::File,
     ..Descriptor::BASE

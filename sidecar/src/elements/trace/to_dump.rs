@@ -40,6 +40,13 @@ pub(super) static DESCRIPTOR: Descriptor = Descriptor {
         Handler::write("flush", "writes what is buffered"),
         Handler::read("filename", "the file"),
     ],
+    details: "Writes what tcpdump(1) and Wireshark read. A name that ends in .gz or .bz2 makes a compressed file.",
+    example: r#"
+        RatedSource(DATA "data", RATE 10, LIMIT 2, STOP true)
+            -> UDPIPEncap(10.0.0.1, 1024, 10.0.0.9, 53)
+            -> ToDump(-, ENCAP IP)
+            -> Discard;
+    "#,
     build,
     outside: Outside::File,
     ..Descriptor::BASE
