@@ -14,4 +14,4 @@ pub(crate) use names::Named;
 pub use names::Names;
 pub(crate) use split::unquote_into;
 pub use split::{quote_inside, shift_word, split_arguments, split_words, unquote};
-pub use value::{Bandwidth, Bytes, EtherAddr, IpPrefix, Seconds, Value};
+pub use value::{Bandwidth, Bytes, EtherAddr, IpPrefix, Network, Seconds, Value};

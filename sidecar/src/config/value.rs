@@ -190,19 +190,34 @@ impl fmt::Display for IpPrefix {
 impl Value for IpPrefix {
     fn parse(text: &str, scope: &Scope<'_>) -> Result<Self, String> {
         let wrong = || format!("expected IP prefix, got '{text}'");
-        let name = text.strip_suffix(":ipnet").unwrap_or(text);
         let Some((address, mask)) = text.split_once('/') else {
-            return match text.parse() {
+            return match Ipv4Addr::parse(text, scope) {
                 Ok(address) => Ok(Self::new(address, 32)),
-                Err(_) => scope.find(name).and_then(|named| named.prefix).ok_or_else(wrong),
+                Err(_) => named_network(text, scope).ok_or_else(wrong),
             };
         };
-        let address = parse_address_part(address).ok_or_else(wrong)?;
+        let named = || Ipv4Addr::parse(address, scope).ok();
+        let address = parse_address_part(address).or_else(named).ok_or_else(wrong)?;
         if let Ok(mask) = mask.parse::<Ipv4Addr>() {
             return Ok(Self { address, mask });
         }
         let length = mask.parse::<u8>().ok().filter(|length| *length <= 32).ok_or_else(wrong)?;
         Ok(Self::new(address, length))
+    }
+}
+
+fn named_network(text: &str, scope: &Scope<'_>) -> Option<IpPrefix> {
+    scope.find(text.strip_suffix(":ipnet").unwrap_or(text))?.prefix
+}
+
+/// A prefix where a network is meant: a name that has an address and a network stands for its network here, and for
+/// its address where an [`IpPrefix`] is read, as Click has it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Network(pub IpPrefix);
+
+impl Value for Network {
+    fn parse(text: &str, scope: &Scope<'_>) -> Result<Self, String> {
+        named_network(text, scope).map_or_else(|| IpPrefix::parse(text, scope), Ok).map(Self)
     }
 }
 

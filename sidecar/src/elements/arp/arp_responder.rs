@@ -265,6 +265,25 @@ mod tests {
     }
 
     #[test]
+    fn a_name_stands_for_its_address_not_for_its_network() {
+        for words in [
+            "me 10.0.0.1/24 02:00:00:00:00:01",
+            "me 10.0.0.1 10.0.0.0/24 2:0:0:0:0:1",
+            "me 10.0.0.1 2:0:0:0:0:1",
+        ] {
+            let text = format!("AddressInfo({words}); in :: TestIn -> ARPResponder(me) -> out :: TestOut;");
+            let mut bench = Bench::new(&text);
+            for (asked, answered) in [([10, 0, 0, 1], true), ([10, 0, 0, 7], false)] {
+                bench.push("in", &request(asked));
+                assert_eq!(bench.take("out").len(), usize::from(answered), "{words}: {asked:?}");
+            }
+        }
+        let text = "AddressInfo(me 10.0.0.1/24 2:0:0:0:0:1); Idle -> a :: ARPResponder(me:ipnet me:eth, me/16 me:eth) -> Discard;";
+        let table = "10.0.0.0/24 02-00-00-00-00-01\n10.0.0.0/16 02-00-00-00-00-01\n";
+        assert_eq!(Bench::new(text).read("a", "table"), table);
+    }
+
+    #[test]
     fn rubbish_is_never_answered() {
         let mut bench =
             Bench::new("in :: TestIn -> a :: ARPResponder(0.0.0.0/0 02:00:00:00:00:01) -> out :: TestOut;");

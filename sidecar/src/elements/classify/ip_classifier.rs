@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 use super::ip_expression::Expression;
 use super::ip_language::{GraphNames, parse};
 use super::ip_program::{DROP, Program};
-use crate::config::{EtherAddr, IpPrefix};
+use crate::config::{EtherAddr, Network};
 use crate::element::{
     Annotations, Arg, Args, Batch, ConfigError, Cx, Descriptor, Element, Handler, HandlerError,
 };
@@ -90,11 +90,12 @@ pub(super) fn compile<'t>(
 struct Scoped<'a>(&'a Args<'a>);
 
 impl GraphNames for Scoped<'_> {
+    fn address(&self, name: &str) -> Option<Ipv4Addr> {
+        self.0.parse("address", name).ok()
+    }
+
     fn network(&self, name: &str) -> Option<(Ipv4Addr, Ipv4Addr)> {
-        if let Ok(address) = self.0.parse::<Ipv4Addr>("address", name) {
-            return Some((address, Ipv4Addr::BROADCAST));
-        }
-        let prefix = self.0.parse::<IpPrefix>("network", name).ok()?;
+        let Network(prefix) = self.0.parse("network", name).ok()?;
         Some((prefix.address, prefix.mask))
     }
 

@@ -115,4 +115,22 @@ mod tests {
         bench.push("in", &packet);
         assert_eq!(bench.take("a").len(), 1);
     }
+
+    #[test]
+    fn a_name_is_its_network_after_net_and_its_address_elsewhere() {
+        for (rule, taken) in [("src net lan", true), ("src host lan", false), ("src lan", false)] {
+            for names in ["lan 10.0.0.1/24", "lan 10.0.0.1 10.0.0.0/24"] {
+                let mut bench = Bench::new(&format!(
+                    "AddressInfo({names}); in :: TestIn -> MarkIPHeader -> f :: IPFilter(allow {rule}) -> a :: TestOut;"
+                ));
+                for (last, expected) in [(1, true), (7, taken)] {
+                    let mut packet =
+                        vec![0x45, 0, 0, 40, 0, 0, 0, 0, 64, 6, 0, 0, 10, 0, 0, last, 10, 0, 9, 2];
+                    packet.resize(40, 0);
+                    bench.push("in", &packet);
+                    assert_eq!(bench.take("a").len(), usize::from(expected), "{rule}, {names}: {last}");
+                }
+            }
+        }
+    }
 }

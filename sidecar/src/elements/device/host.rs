@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::kernel_tun::gateway;
-use crate::config::IpPrefix;
+use crate::config::Network;
 use crate::device::{DeviceKind, DeviceRequest, Direction, TunSpec};
 use crate::element::{
     Annotations, Arg, Args, Batch, ConfigError, Cx, Descriptor, Element, Handler, HandlerError, Outside,
@@ -81,7 +81,7 @@ struct FromHost {
 }
 
 fn build_from(args: &Args<'_>) -> Result<Box<dyn Element>, ConfigError> {
-    let prefix: Option<IpPrefix> = args.get("DST")?;
+    let prefix = args.get("DST")?.map(|Network(prefix)| prefix);
     let name: String = args.need("DEVNAME")?;
     if name.is_empty() {
         return Err("must specify device name".into());

@@ -3,7 +3,7 @@
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
-use crate::config::IpPrefix;
+use crate::config::{IpPrefix, Network};
 use crate::device::{DeviceKind, DeviceRequest, Direction, TunSpec};
 use crate::element::{
     Annotations, Arg, Args, Batch, ConfigError, Cx, Descriptor, Element, Handler, HandlerError, Outside,
@@ -110,7 +110,7 @@ pub(super) fn gateway(args: &Args<'_>, prefix: Option<IpPrefix>) -> Result<Optio
 }
 
 fn build(args: &Args<'_>, tap: bool) -> Result<Box<dyn Element>, ConfigError> {
-    let prefix: IpPrefix = args.need("ADDR/MASK")?;
+    let Network(prefix) = args.need("ADDR/MASK")?;
     let gateway = gateway(args, Some(prefix))?;
     if args.or("BURST", 1_u32)? < 1 {
         return Err("BURST must be >= 1".into());

@@ -15,7 +15,9 @@ use crate::wire::ipv4;
 
 /// Names that the graph defines (AddressInfo, PortInfo).
 pub(crate) trait GraphNames {
-    /// Address and mask of a name.
+    /// Address of a name.
+    fn address(&self, name: &str) -> Option<Ipv4Addr>;
+    /// Address and mask of a name; of its network if it has one.
     fn network(&self, name: &str) -> Option<(Ipv4Addr, Ipv4Addr)>;
     /// An Ethernet address, written out or by name.
     fn ether(&self, text: &str) -> Option<EtherAddr>;
@@ -377,8 +379,10 @@ impl Parser<'_> {
             Kind::TcpFlag
         } else if names::port(&value).is_some() || self.graph.port(&value).is_some() {
             Kind::Port
-        } else if let Some((_, mask)) = self.graph.network(&value) {
-            if mask == Ipv4Addr::BROADCAST { Kind::Host } else { Kind::Net }
+        } else if self.graph.address(&value).is_some() {
+            Kind::Host
+        } else if self.graph.network(&value).is_some() {
+            Kind::Net
         } else if self.graph.ether(&value).is_some() {
             Kind::Ether
         } else if primitive.protocol.is_some() && primitive.direction.is_none() {

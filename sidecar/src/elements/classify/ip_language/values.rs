@@ -97,8 +97,9 @@ impl Parser<'_> {
             Ok(address) => address.into(),
             Err(_) => self
                 .graph
-                .network(&text)
-                .map(|(a, _)| a.into())
+                .address(&text)
+                .or_else(|| self.graph.network(&text).map(|(address, _)| address))
+                .map(u32::from)
                 .ok_or_else(|| format!("bad IP address '{text}'"))?,
         };
         Self::addresses(direction, operator, address, mask.unwrap_or(u32::MAX))

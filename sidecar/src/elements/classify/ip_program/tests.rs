@@ -9,6 +9,9 @@ use crate::config::{EtherAddr, Value};
 struct NoNames;
 
 impl GraphNames for NoNames {
+    fn address(&self, _name: &str) -> Option<Ipv4Addr> {
+        None
+    }
     fn network(&self, name: &str) -> Option<(Ipv4Addr, Ipv4Addr)> {
         (name == "inside").then_some((Ipv4Addr::new(10, 0, 0, 0), Ipv4Addr::new(255, 0, 0, 0)))
     }
