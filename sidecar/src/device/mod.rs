@@ -11,10 +11,12 @@ mod offload;
 mod packet_socket;
 #[cfg(test)]
 mod real;
+mod socket;
 mod sys;
 mod tun;
 
 pub use packet_socket::PacketSocket;
+pub use socket::{Place, Socket, SocketSpec, Transport};
 pub use tun::Tun;
 
 use crate::config::EtherAddr;
@@ -38,6 +40,11 @@ pub trait Device: Send {
 
     /// The name that it has, if it can be another than the one asked for.
     fn name(&self) -> Option<&str> {
+        None
+    }
+
+    /// The socket that it is.
+    fn as_socket(&mut self) -> Option<&mut Socket> {
         None
     }
 
@@ -90,6 +97,8 @@ pub enum DeviceKind {
     },
     /// A tunnel interface to this host's stack.
     Tun(TunSpec),
+    /// A socket.
+    Socket(SocketSpec),
 }
 
 /// What an element wants of a tunnel interface. Several elements may share one: what one leaves open, another sets.
@@ -115,5 +124,6 @@ pub fn open(request: &DeviceRequest) -> io::Result<Box<dyn Device>> {
     match &request.kind {
         DeviceKind::Interface { .. } => Ok(Box::new(PacketSocket::open(&request.name)?)),
         DeviceKind::Tun(spec) => Ok(Box::new(Tun::open(&request.name, spec.ethernet)?)),
+        DeviceKind::Socket(spec) => Ok(Box::new(Socket::open(spec)?)),
     }
 }

@@ -132,3 +132,19 @@ fn frames_cross_a_pair_of_interfaces_and_checksums_are_completed() {
     run_until(&mut bench, |bench| bench.take("udp").iter().any(|packet| packet.ends_with(b"hello")));
     ip("link delete anf-a");
 }
+
+#[test]
+#[ignore = "needs root and a network namespace"]
+fn a_raw_socket_carries_whole_ip_packets() {
+    isolated();
+    ip("link set lo up");
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    socket.set_nonblocking(true).unwrap();
+    let port = socket.local_addr().unwrap().port();
+    let mut bench = bench(&format!(
+        "InfiniteSource(hello, 1) -> UDPIPEncap(127.0.0.1, 7, 127.0.0.1, {port}) -> Queue -> raw :: RawSocket(UDP)
+            -> IPClassifier(dst udp port {port}) -> out :: TestOut;"
+    ));
+    run_until(&mut bench, |_| matches!(socket.recv_from(&mut [0; 16]), Ok((5, from)) if from.port() == 7));
+    run_until(&mut bench, |bench| bench.take("out").iter().any(|packet| packet.ends_with(b"hello")));
+}

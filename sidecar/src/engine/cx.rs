@@ -469,13 +469,17 @@ impl Cx<'_> {
         if self.dry() {
             return Ok(DeviceId(0)); // never looked up: a dry router does not run
         }
+        let named = |error: std::io::Error| match request.name.as_str() {
+            "" => error.to_string(),
+            name => format!("{name}: {error}"),
+        };
         let at = match self.core.device_names.get(&request.name) {
             Some(&at) => at,
             None => {
                 let opener = self.core.opener.as_mut().ok_or_else(|| {
                     format!("no device \"{}\" here; bind it as a port of the function", request.name)
                 })?;
-                let device = opener(request).map_err(|error| format!("{}: {error}", request.name))?;
+                let device = opener(request).map_err(named)?;
                 self.core.devices.push(DeviceSlot {
                     device,
                     readers: Vec::new(),
@@ -489,7 +493,7 @@ impl Cx<'_> {
             }
         };
         let slot = &mut self.core.devices[at];
-        slot.device.also(request).map_err(|error| format!("{}: {error}", request.name))?;
+        slot.device.also(request).map_err(named)?;
         match request.direction {
             Direction::Receive => slot.readers.push(self.id),
             Direction::Send => slot.writers.push(self.id),

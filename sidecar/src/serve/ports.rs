@@ -12,6 +12,10 @@ use crate::packet::Batch;
 /// Opens the devices of a part.
 pub(super) fn opener(ports: Vec<Port>) -> Opener {
     Box::new(move |request: &DeviceRequest| {
+        if let DeviceKind::Socket(_) = request.kind {
+            let text = "a pod opens no sockets of its own: connect sub-functions by edges, and networks by spec.ports";
+            return Err(io::Error::new(io::ErrorKind::Unsupported, text));
+        }
         let Some(port) = ports.iter().find(|port| port.name == request.name) else {
             let text =
                 format!("no port is bound to the device name \"{}\"; add it to spec.ports", request.name);
@@ -63,7 +67,7 @@ fn bound(port: &Port, request: &DeviceRequest) -> DeviceRequest {
                 // What the element says of the tunnel stands; where it is bound to is the function's business.
                 let asked = match &request.kind {
                     DeviceKind::Tun(spec) => spec.clone(),
-                    DeviceKind::Interface { .. } => TunSpec { longest: 1500, ..TunSpec::default() },
+                    _ => TunSpec { longest: 1500, ..TunSpec::default() },
                 };
                 let spec = TunSpec { address: Some(address), gateway: None, ..asked };
                 DeviceRequest { kind: DeviceKind::Tun(spec), ..request.clone() }

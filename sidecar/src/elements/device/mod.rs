@@ -1,10 +1,12 @@
-//! Elements that read from and write to devices.
+//! Elements that read from and write to devices and sockets.
 
 use crate::element::Descriptor;
 
 mod from_device;
 mod host;
 mod kernel_tun;
+mod raw_socket;
+mod socket;
 mod to_device;
 
 pub(super) static GROUP: &[&Descriptor] = &[
@@ -14,5 +16,7 @@ pub(super) static GROUP: &[&Descriptor] = &[
     &host::TO_HOST,
     &kernel_tun::KERNEL_TAP,
     &kernel_tun::KERNEL_TUN,
+    &raw_socket::DESCRIPTOR,
+    &socket::DESCRIPTOR,
     &to_device::DESCRIPTOR,
 ];

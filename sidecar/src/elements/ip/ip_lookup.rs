@@ -166,7 +166,8 @@ fn show_gateway(hop: Hop) -> String {
     if hop.gateway == 0 { "-".to_owned() } else { Ipv4Addr::from(hop.gateway).to_string() }
 }
 
-struct IpLookup {
+/// The element behind all class names.
+pub(crate) struct IpLookup {
     /// Who tells of packets without a route.
     name: &'static str,
     trie: RouteTrie,
@@ -248,6 +249,11 @@ impl IpLookup {
     fn find(&self, address: Ipv4Addr) -> Option<Hop> {
         let number = self.trie.find(address.into())?;
         self.hops.get(number as usize - 1).copied()
+    }
+
+    /// Whether there is a route for an address.
+    pub(crate) fn has_route(&self, address: Ipv4Addr) -> bool {
+        self.find(address).is_some()
     }
 
     /// The route of exactly this prefix.

@@ -24,6 +24,8 @@ mod route_trie;
 mod set_ip_dscp;
 mod transport_checksum;
 
+pub(crate) use ip_lookup::IpLookup;
+
 pub(super) static GROUP: &[&Descriptor] = &[
     &check_ip_header::DESCRIPTOR,
     &check_ip_header::CHECK_IP_HEADER_2,

@@ -8,9 +8,11 @@ use super::link_type;
 use super::pcap::{Format, write_header, write_packet};
 use crate::config::split_words;
 use crate::element::{
-    Annotations, Arg, Args, Batch, ConfigError, Cx, Descriptor, Element, Handler, HandlerError, Outside, Time,
+    Annotations, Arg, Args, Batch, ConfigError, Cx, Descriptor, Element, Handler, HandlerError, Outside,
+    StateKind, Time,
 };
 use crate::packet::BATCH;
+use crate::state::{Reader, Schema, StateError, Stateful, Writer};
 
 /// Bytes written of a packet that is not to be cut.
 const WHOLE: usize = 1 << 18;
@@ -49,6 +51,7 @@ pub(super) static DESCRIPTOR: Descriptor = Descriptor {
     "#,
     build,
     outside: Outside::File,
+    state: StateKind::Small,
     ..Descriptor::BASE
 };
 
@@ -222,6 +225,10 @@ impl Element for ToDump {
         true
     }
 
+    fn stateful(&mut self) -> Option<&mut dyn Stateful> {
+        Some(self)
+    }
+
     fn read(&mut self, _cx: &mut Cx<'_>, handler: &str, _param: &str) -> Result<String, HandlerError> {
         match handler {
             "count" => Ok(self.count.to_string()),
@@ -240,6 +247,22 @@ impl Element for ToDump {
             }
             other => return Err(HandlerError::NoHandler(other.to_owned())),
         }
+        Ok(())
+    }
+}
+
+/// What was written stays where it was written; a router that goes on writes a file of its own.
+impl Stateful for ToDump {
+    fn schema(&self) -> Schema {
+        Schema { name: "to-dump", version: 1 }
+    }
+
+    fn save(&self, w: &mut Writer) {
+        w.put_u64(self.count);
+    }
+
+    fn restore(&mut self, r: &mut Reader<'_>) -> Result<(), StateError> {
+        self.count = r.get_u64()?;
         Ok(())
     }
 }
