@@ -21,6 +21,10 @@ const BACK_OFF: Duration = Duration::from_millis(1);
 
 pub(super) static DESCRIPTOR: Descriptor = Descriptor {
     class: "RawSocket",
+    details: "IP packets of one protocol, in and out by a raw socket of the host.",
+    example: r#"
+        RawSocket(ICMP) -> CheckIPHeader -> IPPrint(icmp) -> Discard;
+    "#,
     summary: "transports raw IP packets via raw sockets",
     ports: "0-1/0-1",
     processing: "l/h",

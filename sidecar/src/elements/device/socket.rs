@@ -42,6 +42,11 @@ const fn place(name: &'static str, ty: &'static str, summary: &'static str) -> A
 
 pub(super) static DESCRIPTOR: Descriptor = Descriptor {
     class: "Socket",
+    details: "Packets in and out by a socket: each read is a packet, or over a stream a piece of it.",
+    example: r#"
+        // A server that answers each datagram with itself.
+        s :: Socket(UDP, 127.0.0.1, 9000) -> Print(got) -> s;
+    "#,
     summary: "a socket transport",
     ports: "0-1/0-1",
     processing: "a/h",
