@@ -88,7 +88,7 @@ fn check_behind_source(what: &str, most: usize) {
 #[test]
 #[should_panic(expected = "UDP checksum")]
 fn the_reader_notices_a_wrong_checksum() {
-    check_behind_source("-> StoreIPAddress(9.8.7.6, src) -> SetIPChecksum", 25);
+    check_behind_source("-> StoreIPAddress(9.8.7.6, 12) -> SetIPChecksum", 25);
 }
 
 #[test]
