@@ -392,7 +392,12 @@ impl Cx<'_> {
         self.core.finished = true;
     }
 
-    /// A random number. The sequence depends on the seed of the environment only.
+    /// Begins another sequence of random numbers, for all elements.
+    pub fn set_seed(&mut self, seed: u64) {
+        self.core.random = seed;
+    }
+
+    /// A random number. The sequence depends on the seed only: that of the environment, or of [`Cx::set_seed`].
     pub fn random(&mut self) -> u64 {
         // splitmix64
         self.core.random = self.core.random.wrapping_add(0x9e37_79b9_7f4a_7c15);

@@ -9,6 +9,7 @@ mod address_info;
 mod control_socket;
 mod message;
 mod port_info;
+mod random_seed;
 mod script;
 
 pub(super) static GROUP: &[&Descriptor] = &[
@@ -17,6 +18,7 @@ pub(super) static GROUP: &[&Descriptor] = &[
     &message::DESCRIPTOR,
     &message::ERROR,
     &port_info::DESCRIPTOR,
+    &random_seed::DESCRIPTOR,
     &script::DESCRIPTOR,
     &script::DRIVER_MANAGER,
 ];

@@ -261,7 +261,7 @@ impl Element for AddressRewriter {
     }
 
     fn start(&mut self, cx: &mut Cx<'_>) {
-        self.flows.admission.capacity.start(cx);
+        self.flows.admission.start(cx);
     }
 
     fn push(&mut self, cx: &mut Cx<'_>, port: usize, batch: &mut Batch) {

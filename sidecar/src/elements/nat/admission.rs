@@ -63,7 +63,6 @@ impl Admission {
 
     /// Finds the mappers, the named patterns and the rewriter whose capacity is shared.
     pub(super) fn initialize(&mut self, cx: &mut Cx<'_>, table: &mut MappingTable) -> Result<(), String> {
-        self.random = cx.random();
         self.capacity.initialize(cx)?;
         let (outputs, accept) = (self.outputs, self.accept);
         for (at, input) in self.inputs.iter_mut().enumerate() {
@@ -71,6 +70,12 @@ impl Admission {
                 .map_err(|problem| in_spec(at, &problem))?;
         }
         Ok(())
+    }
+
+    /// For when all elements are initialised: a RandomSeed has set the seed by then, wherever it stands.
+    pub(super) fn start(&mut self, cx: &mut Cx<'_>) {
+        self.random = cx.random();
+        self.capacity.start(cx);
     }
 
     pub(super) fn inputs(&self) -> usize {
