@@ -13,6 +13,14 @@ pub(super) static DESCRIPTOR: Descriptor = Descriptor {
     state: StateKind::Small,
     details: "The same seed gives the same run, as long as the configuration and the traffic are the same: ports that \
               rewriters choose, packets that RandomSample lets through. The numbers are not those of the C library.",
+    example: r#"
+        seed :: RandomSeed(42);
+        RatedSource(DATA "data", RATE 100, LIMIT 20, STOP true)
+            -> s :: RandomSample(0.5)
+            -> c :: Counter -> Discard;
+        Script(wait 0.1s, print "$(c.count) of the first half",
+               write seed.seed 42, wait 0.1s, print "$(c.count) of all");
+    "#,
     build,
     ..Descriptor::BASE
 };
