@@ -8,7 +8,7 @@ use super::{ElementId, Router, Time};
 use crate::state::{Reader, Schema, StateError, Stateful, Table, Writer};
 
 /// Written before the engine's own part.
-const SCHEMA: Schema = Schema { name: "engine", version: 2 };
+const SCHEMA: Schema = Schema { name: "engine", version: 3 };
 
 impl Router {
     /// Writes the small state of all elements, and of the engine: timers, tasks, requests to stop, counts of drops.

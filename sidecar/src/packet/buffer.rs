@@ -329,6 +329,12 @@ impl Packet {
         self.head().start as usize
     }
 
+    /// The data with the `count` bytes before it, which may have been stripped; fewer where there are fewer.
+    pub fn data_from(&self, count: usize) -> &[u8] {
+        let start = self.headroom();
+        self.slice(start - count.min(start), self.end())
+    }
+
     /// Bytes free behind the data.
     #[inline]
     pub fn tailroom(&self) -> usize {

@@ -4,10 +4,15 @@ use super::buffer::{Anno, Packet, PacketType};
 use crate::engine::Time;
 use crate::state::{Reader, StateError, Writer};
 
+/// Bytes before the data that are kept, since Unstrip may want them back.
+const FRONT: usize = 128;
+
 impl Packet {
     /// Writes the whole packet.
     pub fn save(&self, w: &mut Writer) {
-        w.put_bytes(self.data());
+        let bytes = self.data_from(FRONT);
+        w.put_u16((bytes.len() - self.len()) as u16);
+        w.put_bytes(bytes);
         for offset in [self.mac_offset(), self.network_offset(), self.transport_offset()] {
             // Offsets fit: they lie within a buffer. i32::MIN stands for none.
             w.put_u32(offset.map_or(i32::MIN, |o| o as i32) as u32);
@@ -28,7 +33,11 @@ impl Packet {
 
     /// Reads what [`Packet::save`] wrote.
     pub fn restore(r: &mut Reader<'_>) -> Result<Self, StateError> {
+        let front = r.get_u16()?;
         let mut packet = Self::from_slice(r.get_bytes()?);
+        if !packet.strip_front(front.into()) {
+            return Err(StateError::Invalid { what: "bytes before a packet", value: front.into() });
+        }
         let mut offset = || -> Result<Option<isize>, StateError> {
             let stored = r.get_u32()? as i32;
             Ok((stored != i32::MIN).then_some(stored as isize))
@@ -57,6 +66,19 @@ impl Packet {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn stripped_bytes_come_back() {
+        let mut packet = Packet::from_slice(b"header and data");
+        packet.set_mac_offset(Some(0));
+        assert!(packet.strip_front(7));
+        let mut w = Writer::new();
+        packet.save(&mut w);
+        let mut back = Packet::restore(&mut Reader::new(w.as_bytes())).unwrap();
+        assert_eq!((back.data(), back.mac_offset()), (&b"and data"[..], Some(-7)));
+        back.grow_front(7);
+        assert_eq!(back.data(), b"header and data");
+    }
 
     #[test]
     fn a_packet_is_read_back_as_it_was_saved() {
