@@ -219,7 +219,7 @@ mod tests {
     #[test]
     fn an_element_that_another_needs_must_be_there_and_nothing_is_opened_to_find_out() {
         let text = rejected(json!({"click": "Idle\n -> ICMPRewriter(rw)\n -> Discard;"})).text();
-        assert!(text.contains("line 2") && text.contains("no element named 'rw'"), "{text}");
+        assert!(text.contains("line 2") && text.contains("rw not an IP rewriter"), "{text}");
         let file = std::env::temp_dir().join(format!("anf-check-{}.pcap", std::process::id()));
         let click =
             format!("Idle -> ToDump({}) -> Discard; FromDump(/no/such.pcap) -> Discard;", file.display());
