@@ -51,8 +51,8 @@ test-rust:
 
 test-devices: ## tunnels, virtual Ethernet devices and interfaces of the kernel, in a network namespace (needs root)
 	e2e/install-deps.sh
-	cargo test -p anf-sidecar --lib --no-run
-	unshare --net cargo test -p anf-sidecar --lib device::real -- --ignored --test-threads=1
+	cargo test --workspace --lib --no-run
+	unshare --net cargo test --workspace --lib device::real -- --ignored --test-threads=1
 
 test-kind-cluster: cluster-up
 	kind-cluster/check
