@@ -1,7 +1,7 @@
 //! Cutting configuration strings: arguments at commas, words at spaces, quotes undone.
 //!
-//! Click's quoting: `'...'` literally, `"..."` with backslash escapes, `\<48 69>` bytes in hexadecimal, comments. Commas
-//! inside quotes, parentheses, brackets or braces do not separate.
+//! Click's quoting: `'...'` literally, `"..."` with backslash escapes, `\<48 69>` bytes in hexadecimal (which may have
+//! comments between them), comments. Commas inside quotes, parentheses, brackets or braces do not separate.
 
 /// The arguments of a configuration string, trimmed, comments removed, still quoted. Empty for an empty string.
 pub fn split_arguments(config: &str) -> Vec<String> {
@@ -71,7 +71,7 @@ fn token_length(rest: &str, c: char) -> usize {
     match c {
         '\'' => rest[1..].find('\'').map_or(rest.len(), |at| at + 2),
         '"' => double_quoted_length(bytes),
-        '\\' if rest[1..].starts_with('<') => rest.find('>').map_or(rest.len(), |at| at + 1),
+        '\\' if rest[1..].starts_with('<') => 1 + hex_length(&bytes[1..]),
         '\\' => 1 + rest[1..].chars().next().map_or(0, char::len_utf8),
         '/' if rest.starts_with("//") => rest.find('\n').unwrap_or(rest.len()),
         '/' if rest.starts_with("/*") => rest[2..].find("*/").map_or(rest.len(), |at| at + 4),
@@ -84,6 +84,7 @@ fn double_quoted_length(bytes: &[u8]) -> usize {
     while at < bytes.len() {
         match bytes[at] {
             b'"' => return at + 1,
+            b'\\' if bytes.get(at + 1) == Some(&b'<') => at += 1 + hex_length(&bytes[at + 1..]),
             // The escaped character may be longer than a byte; its rest is skipped as ordinary text.
             b'\\' => at += 2,
             _ => at += 1,
@@ -120,11 +121,24 @@ fn quoted_length(rest: &[u8]) -> usize {
     match rest {
         [b'\'', inside @ ..] => inside.iter().position(|b| *b == b'\'').map_or(rest.len(), |at| at + 2),
         [b'"', ..] => double_quoted_length(rest),
-        [b'\\', b'<', ..] => until(b">").map_or(rest.len(), |at| at + 3),
+        [b'\\', b'<', ..] => 1 + hex_length(&rest[1..]),
         [b'/', b'/', ..] => until(b"\n").map_or(rest.len(), |at| at + 2),
         [b'/', b'*', ..] => until(b"*/").map_or(rest.len(), |at| at + 4),
         _ => 1,
     }
+}
+
+/// Bytes of the `<…>` at the start of `rest`. A comment inside may hold a `>`.
+fn hex_length(rest: &[u8]) -> usize {
+    let mut at = 1;
+    while at < rest.len() {
+        match rest[at..] {
+            [b'>', ..] => return at + 1,
+            [b'/', b'/' | b'*', ..] => at += quoted_length(&rest[at..]),
+            _ => at += 1,
+        }
+    }
+    rest.len()
 }
 
 /// Text as it stands between double quotes: [`unquote`] gives it back.
@@ -172,7 +186,7 @@ fn unescape(inside: &[u8], out: &mut Vec<u8>) {
                 out.push(digits.fold(0_u8, |value, digit| value << 3 | (digit - b'0')));
             }
             b'<' => {
-                used = rest.iter().position(|byte| *byte == b'>').map_or(rest.len(), |at| at + 1);
+                used = hex_length(rest);
                 push_hex(&rest[..used], out);
             }
             other => out.push(other),
@@ -186,13 +200,19 @@ fn hex_value(digit: u8) -> Option<u8> {
     char::from(digit).to_digit(16).map(|value| value as u8)
 }
 
-/// `\<48 69 // comment>`: pairs of hexadecimal digits, the rest ignored.
+/// The inside of `\<48 69 /* comment */>`: pairs of hexadecimal digits, the rest ignored.
 fn push_hex(token: &[u8], out: &mut Vec<u8>) {
     let mut high = None;
-    for digit in token.iter().filter_map(|digit| hex_value(*digit)) {
-        match high.take() {
-            None => high = Some(digit),
-            Some(high) => out.push(high << 4 | digit),
+    let mut rest = token;
+    while let Some(&first) = rest.first() {
+        let used =
+            if matches!(rest, [b'/', b'/' | b'*', ..]) { quoted_length(rest).min(rest.len()) } else { 1 };
+        rest = &rest[used..];
+        if let Some(digit) = hex_value(first) {
+            match high.take() {
+                None => high = Some(digit),
+                Some(high) => out.push(high << 4 | digit),
+            }
         }
     }
 }
@@ -207,6 +227,8 @@ mod tests {
         assert_eq!(arguments, ["a b", "\"x, y\"", "'(,'", "f(1, 2)", "\\<2c, 41>"]);
         assert!(split_arguments(" ").is_empty());
         assert_eq!(split_arguments("a,,b"), ["a", "", "b"]);
+        let hex = "\\<01 // one >, two\n 02>";
+        assert_eq!(split_arguments(&format!("{hex}, \"{hex}\", b")), [hex, &format!("\"{hex}\""), "b"]);
     }
 
     #[test]
@@ -236,7 +258,9 @@ mod tests {
             (r#""a\tb\x41\101""#, b"a\tbAA"),
             ("'a\\tb'", b"a\\tb"),
             (r"\<48 69>", b"Hi"),
-            (r"\< 45 00 // x >z", b"E\0z"),
+            ("\\< 45 // a >b\n 00 /* cc, > */ >z", b"E\0z"),
+            (r"\< 45 // open >z", b"E"),
+            ("\"x\\<22 // a > \"\n 22>y\"", b"x\"\"y"),
             (r#"a"b c"d"#, b"ab cd"),
             (r#""open"#, b"open"),
             ("\"\\", b""),
