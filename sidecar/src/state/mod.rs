@@ -9,7 +9,8 @@ mod index;
 mod table;
 
 pub use codec::{Reader, Writer};
-pub use table::{Applied, FlowTable, Record, SlotId};
+pub use index::{Index, SlotId};
+pub use table::{Applied, FlowTable, Record};
 
 /// The name and version of a binary form. A target refuses what it does not know.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

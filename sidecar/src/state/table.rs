@@ -6,7 +6,7 @@
 
 use std::hash::Hash;
 
-use super::index::Index;
+use super::index::{Index, SlotId};
 use super::{Reader, Schema, StateError, Table, Writer};
 
 /// A value with a fixed binary form.
@@ -16,10 +16,6 @@ pub trait Record: Sized {
     /// Reads a value that [`Record::put`] wrote.
     fn get(r: &mut Reader<'_>) -> Result<Self, StateError>;
 }
-
-/// Where a record stands in its table; good until the record is removed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct SlotId(u32);
 
 struct Entry<K, V> {
     key: K,
@@ -105,8 +101,7 @@ where
     /// Finds a record.
     #[inline]
     pub fn find(&self, key: &K) -> Option<SlotId> {
-        let is = |at: u32| self.entries[at as usize].as_ref().is_some_and(|entry| entry.key == *key);
-        self.index.find(self.index.tag(key), is).map(SlotId)
+        self.index.find(self.index.tag(key), |slot| self.key(slot) == Some(key))
     }
 
     /// The value of a record.
@@ -166,14 +161,19 @@ where
 
     /// Removes a record.
     pub fn remove(&mut self, key: &K) -> Option<V> {
+        self.take(key).map(|(_, value)| value)
+    }
+
+    /// Removes a record and tells where it stood.
+    fn take(&mut self, key: &K) -> Option<(SlotId, V)> {
         let slot = self.find(key)?;
-        self.remove_slot(slot).map(|(_, value)| value)
+        self.remove_slot(slot).map(|(_, value)| (slot, value))
     }
 
     /// Removes the record at a slot.
     pub fn remove_slot(&mut self, slot: SlotId) -> Option<(K, V)> {
         let entry = self.entries.get_mut(slot.0 as usize)?.take()?;
-        self.index.remove(self.index.tag(&entry.key), slot.0);
+        self.index.remove(self.index.tag(&entry.key), slot);
         self.free.push(slot.0);
         if self.tracking {
             self.note_tombstone(entry.key.clone());
@@ -215,7 +215,7 @@ where
                 (self.entries.len() - 1) as u32
             }
         };
-        self.index.insert(tag, at);
+        self.index.insert(tag, SlotId(at));
         self.schedule(at, generation, due);
         SlotId(at)
     }
@@ -234,8 +234,8 @@ where
         }
     }
 
-    /// Removes what is due at `now` and hands it to `on_expired`. Cheap when called often.
-    pub fn expire(&mut self, now: u64, mut on_expired: impl FnMut(K, V)) {
+    /// Removes what is due at `now` and hands it, with where it stood, to `on_expired`. Cheap when called often.
+    pub fn expire(&mut self, now: u64, mut on_expired: impl FnMut(SlotId, K, V)) {
         let until = now >> WHEEL_SHIFT;
         if self.tick == 0 {
             // The first call: records scheduled before it stand in slots relative to tick 0.
@@ -266,7 +266,7 @@ where
         }
     }
 
-    fn look_at(&mut self, at: u32, generation: u32, now: u64, on_expired: &mut impl FnMut(K, V)) {
+    fn look_at(&mut self, at: u32, generation: u32, now: u64, on_expired: &mut impl FnMut(SlotId, K, V)) {
         let Some(entry) = self.entries[at as usize].as_ref().filter(|e| e.generation == generation) else {
             return;
         };
@@ -276,13 +276,19 @@ where
         if due >> WHEEL_SHIFT >= now >> WHEEL_SHIFT {
             self.schedule(at, generation, due);
         } else if let Some((key, value)) = self.remove_slot(SlotId(at)) {
-            on_expired(key, value);
+            on_expired(SlotId(at), key, value);
         }
     }
 
     /// All live records, in no particular order.
     pub fn iter(&self) -> impl Iterator<Item = (&K, &V)> {
         self.entries.iter().flatten().map(|entry| (&entry.key, &entry.value))
+    }
+
+    /// The same with where they stand.
+    pub fn slots(&self) -> impl Iterator<Item = (SlotId, &K, &V)> {
+        let slots = (0..).map(SlotId).zip(&self.entries);
+        slots.filter_map(|(slot, entry)| entry.as_ref().map(|entry| (slot, &entry.key, &entry.value)))
     }
 
     fn put_upsert(entry: &Entry<K, V>, w: &mut Writer) {
@@ -313,13 +319,15 @@ where
         match r.get_u8()? {
             UPSERT => {
                 let (key, value) = (K::get(r)?, V::get(r)?);
-                let old = self.remove(&key);
-                observe(Applied::Upsert { key: &key, old, value: &value });
-                self.place(key, value);
+                let old = self.take(&key);
+                let slot = self.place(key, value);
+                if let Some(entry) = &self.entries[slot.0 as usize] {
+                    observe(Applied::Upsert { slot, key: &entry.key, old, value: &entry.value });
+                }
             }
             TOMBSTONE => {
                 let key = K::get(r)?;
-                let old = self.remove(&key);
+                let old = self.take(&key);
                 observe(Applied::Tombstone { key: &key, old });
             }
             CLEAR => {
@@ -348,10 +356,12 @@ where
 pub enum Applied<'a, K, V> {
     /// A record was put in place; `old` is the value it replaced.
     Upsert {
+        /// Where it stands.
+        slot: SlotId,
         /// The record's key.
         key: &'a K,
-        /// What it replaced.
-        old: Option<V>,
+        /// What it replaced, and where that stood.
+        old: Option<(SlotId, V)>,
         /// The new value.
         value: &'a V,
     },
@@ -359,8 +369,8 @@ pub enum Applied<'a, K, V> {
     Tombstone {
         /// The record's key.
         key: &'a K,
-        /// The value that went.
-        old: Option<V>,
+        /// The value that went, and where it stood.
+        old: Option<(SlotId, V)>,
     },
     /// All records went.
     Clear,
@@ -451,151 +461,4 @@ where
 }
 
 #[cfg(test)]
-mod tests {
-    use std::collections::BTreeMap;
-
-    use proptest::prelude::*;
-
-    use super::*;
-
-    impl Record for u32 {
-        fn put(&self, w: &mut Writer) {
-            w.put_u32(*self);
-        }
-        fn get(r: &mut Reader<'_>) -> Result<Self, StateError> {
-            r.get_u32()
-        }
-    }
-    impl Record for u64 {
-        fn put(&self, w: &mut Writer) {
-            w.put_u64(*self);
-        }
-        fn get(r: &mut Reader<'_>) -> Result<Self, StateError> {
-            r.get_u64()
-        }
-    }
-
-    /// Key: any number; value: the deadline itself.
-    fn table() -> FlowTable<u32, u64> {
-        let mut table = FlowTable::new(Schema { name: "test", version: 1 }, |_, due: &u64| *due);
-        table.set_tracking(true);
-        table
-    }
-
-    fn contents(table: &FlowTable<u32, u64>) -> BTreeMap<u32, u64> {
-        table.iter().map(|(k, v)| (*k, *v)).collect()
-    }
-
-    #[derive(Debug, Clone)]
-    enum Op {
-        Insert(u32, u64),
-        Touch(u32, u64),
-        Remove(u32),
-        Flush,
-        Snapshot,
-    }
-
-    fn op() -> impl Strategy<Value = Op> {
-        prop_oneof![
-            4 => (0u32..40, any::<u64>()).prop_map(|(k, v)| Op::Insert(k, v)),
-            4 => (0u32..40, any::<u64>()).prop_map(|(k, v)| Op::Touch(k, v)),
-            3 => (0u32..40).prop_map(Op::Remove),
-            2 => Just(Op::Flush),
-            1 => Just(Op::Snapshot),
-        ]
-    }
-
-    proptest! {
-        #[test]
-        fn a_snapshot_taken_at_any_time_and_all_later_changes_give_the_same_table(ops in prop::collection::vec(op(), 1..200)) {
-            let (mut owner, mut log) = (table(), Vec::new());
-            let (mut snapshot, mut model) = (Writer::new(), BTreeMap::new());
-            for op in ops.into_iter().chain([Op::Flush]) {
-                match op {
-                    Op::Insert(k, v) => { owner.insert_strict(k, v); model.insert(k, v); }
-                    Op::Touch(k, v) => if let Some(value) = owner.get_mut_lazy(&k) { *value = v; model.insert(k, v); },
-                    Op::Remove(k) => { owner.remove(&k); model.remove(&k); }
-                    Op::Flush => { let mut w = Writer::new(); owner.take_changes(&mut w); log.push(w); }
-                    Op::Snapshot => {
-                        snapshot.clear();
-                        log.clear();
-                        for chunk in 0..owner.chunks() { owner.snapshot_chunk(chunk, &mut snapshot); }
-                    }
-                }
-            }
-            let mut target = table();
-            let mut r = Reader::new(snapshot.as_bytes());
-            while !r.is_empty() { target.apply(&mut r).unwrap(); }
-            for frame in &log { target.apply(&mut Reader::new(frame.as_bytes())).unwrap(); }
-            prop_assert_eq!(contents(&target), model.clone());
-            prop_assert_eq!(contents(&owner), model);
-            prop_assert!(!target.has_changes());
-        }
-
-        #[test]
-        fn bytes_that_make_no_sense_are_refused_without_a_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
-            let _ = table().apply(&mut Reader::new(&bytes));
-        }
-    }
-
-    #[test]
-    fn records_expire_when_due_and_not_before_and_touched_ones_live_on() {
-        const SECOND: u64 = 1_000_000_000;
-        let start = 1_700_000_000 * SECOND;
-        let mut table = table();
-        table.expire(start, |_, _| panic!("nothing is there yet"));
-        table.insert_lazy(1, start + 10 * SECOND);
-        table.insert_lazy(2, start + 10 * SECOND);
-        table.insert_lazy(3, start + 1000 * SECOND);
-        *table.get_mut_lazy(&2).unwrap() = start + 20 * SECOND;
-        let mut gone = Vec::new();
-        table.expire(start + 9 * SECOND, |k, _| gone.push(k));
-        assert!(gone.is_empty());
-        table.expire(start + 11 * SECOND, |k, _| gone.push(k));
-        assert_eq!(gone, [1]);
-        table.expire(start + 21 * SECOND, |k, _| gone.push(k));
-        assert_eq!(gone, [1, 2]);
-        for second in 22..1002 {
-            table.expire(start + second * SECOND, |k, _| gone.push(k));
-        }
-        assert_eq!(gone, [1, 2, 3]);
-        assert!(table.is_empty());
-    }
-
-    #[test]
-    fn records_inserted_before_the_first_expiry_call_expire_too() {
-        let start = 1_700_000_000_000_000_000;
-        let mut table = table();
-        table.insert_lazy(1, start + 1_000_000_000);
-        table.expire(start, |_, _| panic!("too early"));
-        let mut gone = 0;
-        table.expire(start + 2_000_000_000, |_, _| gone += 1);
-        assert_eq!(gone, 1);
-    }
-
-    #[test]
-    fn endless_churn_without_a_flush_keeps_the_change_list_bounded() {
-        let mut table = table();
-        table.insert_strict(u32::MAX, 7);
-        for key in 0..200_000 {
-            table.insert_strict(key, 1);
-            table.remove(&key);
-        }
-        assert!(table.tombstones.len() <= MAX_TOMBSTONES);
-        let mut w = Writer::new();
-        table.take_changes(&mut w);
-        let mut target = self::table();
-        target.insert_lazy(5, 5);
-        target.apply(&mut Reader::new(w.as_bytes())).unwrap();
-        assert_eq!(contents(&target), BTreeMap::from([(u32::MAX, 7)]));
-    }
-
-    #[test]
-    fn nothing_is_tracked_when_tracking_is_off() {
-        let mut table = table();
-        table.insert_strict(1, 1);
-        table.set_tracking(false);
-        table.insert_strict(2, 2);
-        assert!(!table.has_changes() && !table.has_strict());
-    }
-}
+mod tests;

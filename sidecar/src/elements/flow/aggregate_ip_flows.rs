@@ -176,7 +176,7 @@ impl Element for AggregateIpFlows {
     #[inline]
     fn push(&mut self, cx: &mut Cx<'_>, port: usize, batch: &mut Batch) {
         let now = cx.now().0;
-        self.flows.expire(now, |_, _| ());
+        self.flows.expire(now, |_, _, _| ());
         let mut keys = [None; BATCH];
         let mut found = [None; BATCH];
         for (key, packet) in keys.iter_mut().zip(batch.iter()) {
@@ -209,7 +209,7 @@ impl Element for AggregateIpFlows {
     }
 
     fn read(&mut self, cx: &mut Cx<'_>, handler: &str, _param: &str) -> Result<String, HandlerError> {
-        self.flows.expire(cx.now().0, |_, _| ());
+        self.flows.expire(cx.now().0, |_, _, _| ());
         match handler {
             "nflows" => Ok(self.flows.len().to_string()),
             other => Err(HandlerError::NoHandler(other.to_owned())),

@@ -166,7 +166,7 @@ impl Element for FlowMonitor {
     #[inline]
     fn push(&mut self, cx: &mut Cx<'_>, port: usize, batch: &mut Batch) {
         let now = cx.now().0;
-        self.flows.expire(now, |_, _| ());
+        self.flows.expire(now, |_, _, _| ());
         let mut keys = [None; BATCH];
         let mut found = [None; BATCH];
         for (key, packet) in keys.iter_mut().zip(batch.iter()) {
@@ -186,7 +186,7 @@ impl Element for FlowMonitor {
     }
 
     fn read(&mut self, cx: &mut Cx<'_>, handler: &str, _param: &str) -> Result<String, HandlerError> {
-        self.flows.expire(cx.now().0, |_, _| ());
+        self.flows.expire(cx.now().0, |_, _, _| ());
         match handler {
             "count" => Ok(self.flows.len().to_string()),
             "uncounted" => Ok(self.uncounted.to_string()),

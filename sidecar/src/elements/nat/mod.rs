@@ -1,9 +1,9 @@
 //! Network address translation: a table of mappings, how new ones are chosen, and how packets are rewritten.
 //!
 //! `pattern` and `input_spec` are the configuration, `admission` makes new mappings by it, asking a `mapper` where one
-//! is named; `mapping` is the record, `table` keeps the records and all that is derived from them, `port_pool` the
-//! ports in use; `translate` changes a packet. The requirements of RFC 4787 (UDP),
-//! RFC 5382 (TCP) and RFC 5508 (ICMP) are quoted by number where they are met.
+//! is named; `mapping` is the record, `table` keeps the records, `derived` what follows from them, `port_pool` the
+//! ports in use; `translate` changes a packet. The requirements of RFC 4787 (UDP), RFC 5382 (TCP) and RFC 5508 (ICMP)
+//! are quoted by number where they are met.
 
 use crate::element::Descriptor;
 
@@ -12,6 +12,7 @@ mod adjustment;
 mod admission;
 mod binding;
 mod capacity;
+mod derived;
 mod eviction;
 mod flows;
 mod ftp_port_mapper;

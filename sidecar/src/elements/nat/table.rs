@@ -1,104 +1,25 @@
 //! The table of mappings: flow records, and what is derived from them.
 //!
-//! Only the records (`FlowTable`) are saved and logged. The index of reply flows, the port pools and the index of
-//! internal endpoints are rebuilt from each record that is put in or taken out, by the owner and by a target that
-//! applies the log alike. Invariant: no two live mappings have the same reply flow, so a reply has one destination.
+//! Only the records (`FlowTable`) are saved and logged. What is `derived` follows each record that is put in or taken
+//! out, by the owner and by a target that applies the log alike. Invariant: no two live mappings have the same reply
+//! flow, so a reply has one destination.
 
-use std::collections::BTreeSet;
-
-use foldhash::fast::RandomState;
-use hashbrown::HashMap;
-
-use super::binding::Binding;
+use super::derived::Derived;
 use super::eviction::{Eviction, Times};
 use super::mapping::{Mapping, SCHEMA, Timeouts, Way};
 use super::pattern::{Choice, Pattern, Variation};
-use super::port_pool::{PortPool, Wanted};
+use super::port_pool::Wanted;
 use crate::state::{Applied, FlowTable, Reader, Schema, SlotId, StateError, Table, Writer};
-use crate::wire::{FlowId, Protocol};
-
-/// A public address whose ports are chosen here, with a pool for each protocol once it is used.
-#[derive(Default)]
-struct Public {
-    address: u32,
-    icmp: Option<Box<PortPool>>,
-    tcp: Option<Box<PortPool>>,
-    udp: Option<Box<PortPool>>,
-}
-
-impl Public {
-    fn pool(&self, protocol: Protocol) -> Option<&PortPool> {
-        match protocol {
-            Protocol::Icmp => self.icmp.as_deref(),
-            Protocol::Tcp => self.tcp.as_deref(),
-            Protocol::Udp => self.udp.as_deref(),
-        }
-    }
-
-    fn pool_mut(&mut self, protocol: Protocol) -> &mut PortPool {
-        let pool = match protocol {
-            Protocol::Icmp => &mut self.icmp,
-            Protocol::Tcp => &mut self.tcp,
-            Protocol::Udp => &mut self.udp,
-        };
-        pool.get_or_insert_default()
-    }
-}
+use crate::wire::FlowId;
 
 pub(super) struct MappingTable {
     flows: FlowTable<FlowId, Mapping>,
     timeouts: Timeouts,
-    replies: HashMap<FlowId, SlotId, RandomState>,
-    /// As many as patterns with a port range have addresses: a few.
-    publics: Vec<Public>,
-    endpoints: HashMap<u64, Binding, RandomState>,
-    /// Public endpoints with the internal ones that hold them, in an order that depends on nothing else; only kept
-    /// for who asks.
-    holders: Option<BTreeSet<(Endpoint, Protocol, Endpoint)>>,
-    /// Flows by the input that made them.
-    by_input: Vec<usize>,
+    derived: Derived,
     /// Who makes room; `None` until room is short.
     eviction: Option<Eviction>,
     /// Flows that went and had adjusted sequence numbers.
     orphans: Vec<FlowId>,
-}
-
-/// An address and a port.
-type Endpoint = (u32, u16);
-
-/// An internal endpoint holds a public one.
-struct Held {
-    protocol: Protocol,
-    inside: Endpoint,
-    public: Endpoint,
-}
-
-impl Held {
-    /// The key of an internal endpoint as public address number `public` knows it.
-    fn key(&self, public: usize) -> u64 {
-        endpoint(self.protocol, self.inside, public)
-    }
-}
-
-fn endpoint(protocol: Protocol, (address, port): Endpoint, public: usize) -> u64 {
-    (public as u64) << 56 | u64::from(protocol as u8) << 48 | u64::from(port) << 32 | u64::from(address)
-}
-
-/// What a flow holds: its source the public source, and, if the destination is rewritten, its destination the public one.
-fn held_by(flow: &FlowId, rewritten: &FlowId) -> impl Iterator<Item = Held> + use<> {
-    let protocol = flow.protocol;
-    let source = Held {
-        protocol,
-        inside: (flow.source, flow.source_port),
-        public: (rewritten.source, rewritten.source_port),
-    };
-    let destination = Held {
-        protocol,
-        inside: (rewritten.destination, rewritten.destination_port),
-        public: (flow.destination, flow.destination_port),
-    };
-    let rewrites = destination.inside != destination.public;
-    std::iter::once(source).chain(rewrites.then_some(destination))
 }
 
 impl MappingTable {
@@ -106,11 +27,7 @@ impl MappingTable {
         Self {
             flows: FlowTable::new(SCHEMA, move |flow, mapping| timeouts.deadline(flow, mapping)),
             timeouts,
-            replies: HashMap::default(),
-            publics: Vec::new(),
-            endpoints: HashMap::default(),
-            holders: None,
-            by_input: Vec::new(),
+            derived: Derived::default(),
             eviction: None,
             orphans: Vec::new(),
         }
@@ -122,21 +39,14 @@ impl MappingTable {
         else {
             return;
         };
-        // The number of an address has a byte in the endpoints' keys; without an account, ports are still unique to
-        // each destination.
-        if self.public(address).is_none() && self.publics.len() < 256 {
-            self.publics.push(Public { address, ..Public::default() });
+        if self.derived.serve(address) {
             self.derive_all();
         }
     }
 
-    fn public(&self, address: u32) -> Option<usize> {
-        self.publics.iter().position(|public| public.address == address)
-    }
-
     /// Flows that an input made.
     pub(super) fn made_by(&self, input: usize) -> usize {
-        self.by_input.get(input).copied().unwrap_or(0)
+        self.derived.made_by(input)
     }
 
     /// Flows in the table; each has a mapping for both ways.
@@ -153,7 +63,7 @@ impl MappingTable {
     /// The mapping whose reply flow is `flow`.
     #[inline]
     pub(super) fn find_reply(&self, flow: &FlowId) -> Option<SlotId> {
-        self.replies.get(flow).copied()
+        self.derived.find_reply(&self.flows, flow)
     }
 
     /// The mapping for a packet of `flow`, and which way it goes.
@@ -270,7 +180,7 @@ impl MappingTable {
             self.remove(rival);
         }
         let slot = self.flows.insert_strict(flow, mapping);
-        self.derive(&flow, &mapping, slot);
+        self.derived.add(&flow, &mapping, slot);
         if let Some(eviction) = &mut self.eviction {
             eviction.add(self.timeouts.guaranteed_until(&flow, &mapping), flow);
             // Entries of flows that are gone are left in it.
@@ -283,7 +193,10 @@ impl MappingTable {
 
     fn remove(&mut self, slot: SlotId) {
         if let Some((flow, mapping)) = self.flows.remove_slot(slot) {
-            self.gone(&flow, &mapping);
+            self.derived.remove(&flow, &mapping, slot);
+            if mapping.seen.is_adjusted() {
+                self.orphans.push(flow);
+            }
         }
     }
 
@@ -294,77 +207,21 @@ impl MappingTable {
         }
     }
 
-    fn gone(&mut self, flow: &FlowId, mapping: &Mapping) {
-        self.underive(flow, mapping);
-        if mapping.seen.is_adjusted() {
-            self.orphans.push(*flow);
-        }
-    }
-
     /// Removes what is due.
     #[inline]
     pub(super) fn expire(&mut self, now: u64) {
-        let mut gone = Vec::new();
-        self.flows.expire(now, |flow, mapping| gone.push((flow, mapping)));
-        for (flow, mapping) in &gone {
-            self.gone(flow, mapping);
-        }
-    }
-
-    /// Adds what follows from a record to the derived indices.
-    fn derive(&mut self, flow: &FlowId, mapping: &Mapping, slot: SlotId) {
-        let rewritten = &mapping.rewritten;
-        if self.replies.insert(rewritten.reverse(), slot).is_some() {
-            return;
-        }
-        let input = usize::from(mapping.input);
-        if self.by_input.len() <= input {
-            self.by_input.resize(input + 1, 0);
-        }
-        self.by_input[input] += 1;
-        held_by(flow, rewritten).for_each(|held| self.hold(&held));
-    }
-
-    fn hold(&mut self, held: &Held) {
-        let Some(public) = self.public(held.public.0) else { return };
-        self.publics[public].pool_mut(held.protocol).add(held.public.1);
-        let fresh = self.endpoints.entry(held.key(public)).or_default().add(held.public.1);
-        if let Some(holders) = self.holders.as_mut().filter(|_| fresh) {
-            holders.insert((held.public, held.protocol, held.inside));
-        }
-    }
-
-    fn release(&mut self, held: &Held) {
-        let Some(public) = self.public(held.public.0) else { return };
-        self.publics[public].pool_mut(held.protocol).remove(held.public.1);
-        let key = held.key(public);
-        let Some(binding) = self.endpoints.get_mut(&key) else { return };
-        if binding.remove(held.public.1) {
-            if binding.is_empty() {
-                self.endpoints.remove(&key);
+        let Self { flows, derived, orphans, .. } = self;
+        flows.expire(now, |slot, flow, mapping| {
+            derived.remove(&flow, &mapping, slot);
+            if mapping.seen.is_adjusted() {
+                orphans.push(flow);
             }
-            if let Some(holders) = &mut self.holders {
-                holders.remove(&(held.public, held.protocol, held.inside));
-            }
-        }
-    }
-
-    /// Takes what followed from a record out of the derived indices.
-    fn underive(&mut self, flow: &FlowId, mapping: &Mapping) {
-        let rewritten = &mapping.rewritten;
-        if self.replies.remove(&rewritten.reverse()).is_none() {
-            return;
-        }
-        if let Some(count) = self.by_input.get_mut(usize::from(mapping.input)) {
-            *count = count.saturating_sub(1);
-        }
-        held_by(flow, rewritten).for_each(|held| self.release(&held));
+        });
     }
 
     /// From now on knows which internal endpoint holds a public one.
     pub(super) fn know_holders(&mut self) {
-        if self.holders.is_none() {
-            self.holders = Some(BTreeSet::new());
+        if self.derived.know_holders() {
             self.derive_all();
         }
     }
@@ -372,12 +229,9 @@ impl MappingTable {
     /// The flow that a stranger's packet of `flow` belongs to, inside: to the endpoint that holds the public address
     /// and port it is sent to. Never one that would end a flow of that endpoint's own.
     pub(super) fn to_holder(&self, flow: &FlowId) -> Option<FlowId> {
-        let public = (flow.destination, flow.destination_port);
-        let least = (public, flow.protocol, (0, 0));
-        let (at, protocol, inside) = self.holders.as_ref()?.range(least..).next().copied()?;
+        let inside = self.derived.holder(flow.protocol, (flow.destination, flow.destination_port))?;
         let found = FlowId { destination: inside.0, destination_port: inside.1, ..*flow };
-        let fits = at == public && protocol == flow.protocol;
-        (fits && self.is_free(found) && self.find_forward(&found.reverse()).is_none()).then_some(found)
+        (self.is_free(found) && self.find_forward(&found.reverse()).is_none()).then_some(found)
     }
 
     /// The rewritten flow that `pattern` gives to a new flow, or `None` when everything it could be is taken.
@@ -403,7 +257,7 @@ impl MappingTable {
     }
 
     fn is_free(&self, rewritten: FlowId) -> bool {
-        !self.replies.contains_key(&rewritten.reverse())
+        self.find_reply(&rewritten.reverse()).is_none()
     }
 
     fn choose_port(
@@ -418,17 +272,14 @@ impl MappingTable {
         let free = |port: &u16| self.is_free(FlowId { source_port: *port, ..*rewritten });
         // RFC 4787, REQ-1 and RFC 5382, REQ-1: endpoint-independent mapping. An internal endpoint keeps its public
         // port whatever it talks to.
-        let public = self.public(rewritten.source);
-        let binding = public.and_then(|public| {
-            self.endpoints.get(&endpoint(flow.protocol, (flow.source, flow.source_port), public))
-        });
+        let inside = (flow.source, flow.source_port);
+        let (pool, binding) = self.derived.of_public(rewritten.source, flow.protocol, inside);
         let bound = binding.and_then(|b| b.ports().find(|port| range.contains(port) && free(port)));
         if bound.is_some() {
             return bound;
         }
         let span = u32::from(high - low) + 1;
         let start = low + (start % span) as u16;
-        let pool = public.and_then(|public| self.publics[public].pool(flow.protocol));
         let own = flow.source_port;
         let own_is_good = choice == Choice::Preserve && range.contains(&own) && free(&own);
         if own_is_good && pool.is_none_or(|pool| pool.is_unused(own)) {
@@ -460,28 +311,10 @@ impl MappingTable {
         self.timeouts.deadline(flow, mapping).saturating_sub(now)
     }
 
-    fn forget_derived(&mut self) {
-        self.replies.clear();
-        for public in &mut self.publics {
-            *public = Public { address: public.address, ..Public::default() };
-        }
-        self.endpoints.clear();
-        if let Some(holders) = &mut self.holders {
-            holders.clear();
-        }
-        self.by_input.clear();
-        self.eviction = None;
-    }
-
     /// Derives all that is derived from the records anew.
     fn derive_all(&mut self) {
-        self.forget_derived();
-        let all: Vec<_> = self.iter().map(|(flow, mapping)| (*flow, *mapping)).collect();
-        for (flow, mapping) in all {
-            if let Some(slot) = self.find_forward(&flow) {
-                self.derive(&flow, &mapping, slot);
-            }
-        }
+        self.derived.clear();
+        self.flows.slots().for_each(|(slot, flow, mapping)| self.derived.add(flow, mapping, slot));
     }
 }
 
@@ -495,35 +328,6 @@ fn unused_like(
     let (from, to) = if own < 1024 { (low, high.min(1023)) } else { (low.max(1024), high) };
     let near = |wanted| if from <= to { search(from, to, wanted) } else { None };
     near(Wanted::LikeThis(own)).or_else(|| near(Wanted::Any)).or_else(|| search(low, high, Wanted::Any))
-}
-
-/// One change that a log brought, to be followed in the derived indices.
-enum Followed {
-    Upsert { flow: FlowId, old: Option<Mapping>, new: Mapping },
-    Tombstone { flow: FlowId, old: Option<Mapping> },
-    Clear,
-}
-
-impl MappingTable {
-    fn follow(&mut self, change: Followed) {
-        match change {
-            Followed::Clear => self.forget_derived(),
-            Followed::Tombstone { flow, old } => {
-                if let Some(old) = old {
-                    self.underive(&flow, &old);
-                }
-            }
-            Followed::Upsert { flow, old, new } => {
-                if let Some(old) = old {
-                    self.underive(&flow, &old);
-                }
-                // A later change of the same run may have removed it again.
-                if let Some(slot) = self.flows.find(&flow) {
-                    self.derive(&flow, &new, slot);
-                }
-            }
-        }
-    }
 }
 
 impl Table for MappingTable {
@@ -560,21 +364,27 @@ impl Table for MappingTable {
     }
 
     fn apply(&mut self, r: &mut Reader<'_>) -> Result<u32, StateError> {
-        let mut changes = Vec::new();
-        let result = self.flows.apply_observed(r, |applied| {
-            changes.push(match applied {
-                Applied::Clear => Followed::Clear,
-                Applied::Tombstone { key, old } => Followed::Tombstone { flow: *key, old },
-                Applied::Upsert { key, old, value } => Followed::Upsert { flow: *key, old, new: *value },
-            });
-        });
-        changes.into_iter().for_each(|change| self.follow(change));
         self.eviction = None;
-        result
+        let Self { flows, derived, .. } = self;
+        flows.apply_observed(r, |applied| match applied {
+            Applied::Clear => derived.clear(),
+            Applied::Tombstone { key, old } => {
+                if let Some((slot, old)) = old {
+                    derived.remove(key, &old, slot);
+                }
+            }
+            Applied::Upsert { slot, key, old, value } => {
+                if let Some((slot, old)) = old {
+                    derived.remove(key, &old, slot);
+                }
+                derived.add(key, value, slot);
+            }
+        })
     }
 
     fn clear(&mut self) {
         self.flows.clear();
-        self.forget_derived();
+        self.derived.clear();
+        self.eviction = None;
     }
 }
