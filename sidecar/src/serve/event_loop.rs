@@ -14,8 +14,10 @@ use rustix::event::{EventfdFlags, Timespec, epoll, eventfd};
 
 use crate::handover::engine::Engine;
 use crate::handover::node::{Action, ConnId, DialKey, Event, Node};
-use crate::link::connection::{Address, Connection, Listener};
+use crate::link::address::Address;
+use crate::link::connection::Connection;
 use crate::link::handshake::{Handshake, Hello, PROTOCOL_VERSION, Purpose, Step};
+use crate::link::transport::Listener;
 use crate::store::{StoreEvent, StoreHandle};
 
 use super::requests::Request;
@@ -304,7 +306,7 @@ impl EventLoop {
 
     fn accept(&mut self) {
         loop {
-            match self.listener.accept() {
+            match Connection::accept(&self.listener) {
                 Ok(Some(connection)) => {
                     let strangers =
                         self.links.values().filter(|link| !matches!(link.stage, Stage::Up)).count();

@@ -19,7 +19,8 @@ use clap::Args;
 
 use crate::engine::{Env, Router, Time};
 use crate::handover::node::{Node, StartMode};
-use crate::link::connection::{Address, Listener};
+use crate::link::address::Address;
+use crate::link::transport::Listener;
 use crate::manifest::Manifest;
 use crate::registry::Registry;
 use crate::store::{OwnerEntry, StoreSettings};
