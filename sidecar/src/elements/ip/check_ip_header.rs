@@ -94,9 +94,28 @@ pub(super) static CHECK_IP_HEADER_2: Descriptor = Descriptor {
 struct CheckIpHeader {
     offset: usize,
     verify: Verify,
-    bad_sources: Vec<u32>,
-    good_destinations: Vec<u32>,
+    bad_sources: AddressSet,
+    good_destinations: AddressSet,
     faults: Faults,
+}
+
+/// A few addresses. Nearly all others are told from them by a bit.
+struct AddressSet {
+    addresses: Vec<u32>,
+    /// Bit n: there is an address whose lowest six bits are n.
+    endings: u64,
+}
+
+impl AddressSet {
+    fn of(addresses: Vec<u32>) -> Self {
+        let endings = addresses.iter().fold(0, |endings, address| endings | 1 << (address & 63));
+        Self { addresses, endings }
+    }
+
+    #[inline]
+    fn contains(&self, address: u32) -> bool {
+        self.endings >> (address & 63) & 1 != 0 && self.addresses.contains(&address)
+    }
 }
 
 fn build(args: &Args<'_>) -> Result<Box<dyn Element>, ConfigError> {
@@ -122,8 +141,6 @@ fn build_with(args: &Args<'_>, checksum: bool) -> Result<Box<dyn Element>, Confi
         bad_sources.extend(sources);
         bad_sources.extend([0, u32::MAX]);
     }
-    bad_sources.sort_unstable();
-    bad_sources.dedup();
     let verify = if checksum { Verify::Checksum } else { Verify::LengthsOnly };
     Ok(Box::new(CheckIpHeader {
         offset: match old {
@@ -131,8 +148,8 @@ fn build_with(args: &Args<'_>, checksum: bool) -> Result<Box<dyn Element>, Confi
             None => args.or("OFFSET", 0)?,
         },
         verify,
-        bad_sources,
-        good_destinations,
+        bad_sources: AddressSet::of(bad_sources),
+        good_destinations: AddressSet::of(good_destinations),
         faults: Faults::new("IP", &REASONS, args)?,
     }))
 }
@@ -167,7 +184,7 @@ impl CheckIpHeader {
         let (source, destination) = (ip.source.get(), ip.destination.get());
         let (header_length, length) = (ip.header_length(), ip.total_length());
         // RFC 1812, 5.3.7 and 4.2.2.11: no packet comes from a broadcast address.
-        if self.bad_sources.contains(&source) && !self.good_destinations.contains(&destination) {
+        if self.bad_sources.contains(source) && !self.good_destinations.contains(destination) {
             return Err(SOURCE);
         }
         packet.set_network_header(self.offset, header_length);

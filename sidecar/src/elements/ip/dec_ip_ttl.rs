@@ -5,7 +5,6 @@ use crate::element::{
 };
 use crate::state::{Reader, Schema, StateError, Stateful, Writer};
 use crate::wire::Ipv4;
-use crate::wire::checksum::Change;
 
 const EXPIRED: &str = "ttl expired";
 const NO_HEADER: &str = "no IP header";
@@ -72,11 +71,10 @@ impl Element for DecIpTtl {
             cx.emit_or_drop(1, EXPIRED, packet);
             return None;
         }
-        let protocol = u16::from(ip.protocol);
-        let change =
-            Change::new().word(u16::from(ip.ttl) << 8 | protocol, u16::from(ip.ttl - 1) << 8 | protocol);
         ip.ttl -= 1;
-        ip.checksum.set(change.apply(ip.checksum.get()));
+        // The word of TTL and protocol goes down by 0x100 (RFC 1624, equation 3: ~m + m' = 0xfeff whatever m is).
+        let sum = u32::from(!ip.checksum.get()) + 0xfeff;
+        ip.checksum.set(!((sum + (sum >> 16)) as u16));
         Some(packet)
     }
 

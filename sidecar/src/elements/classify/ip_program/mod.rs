@@ -69,9 +69,29 @@ impl FastNode {
     }
 }
 
+/// The near words of a packet, with room for every index that [`FastNode::word`] masks to.
+type Near = [u32; 16];
+const _: () = assert!(NEAR_WORDS <= 16);
+
+/// The near words of a packet that has all of them and no IP options: nearly every packet.
+#[inline]
+fn near_words(bytes: &[u8]) -> Option<Near> {
+    let bytes = bytes.first_chunk::<{ 4 * NEAR_WORDS }>()?;
+    let total_length = usize::from(u16::from_be_bytes([bytes[2], bytes[3]]));
+    // A header that says it is shorter than twenty bytes is taken for one of twenty, as in `Words::load`.
+    if bytes[0] & 0xf > 5 || total_length < bytes.len() {
+        return None;
+    }
+    let mut near: Near = [0; 16];
+    for (at, word) in bytes.chunks_exact(4).enumerate() {
+        near[at] = u32::from_be_bytes([word[0], word[1], word[2], word[3]]);
+    }
+    Some(near)
+}
+
 /// The words of one packet.
 struct Words<'a> {
-    near: [u32; NEAR_WORDS],
+    near: Near,
     /// Near words that the packet really has, bit by bit.
     present: u32,
     mac: &'a [u8],
@@ -89,7 +109,7 @@ impl<'a> Words<'a> {
         let end = ip.total_length().clamp(20, bytes.len());
         let header = bytes.get(..header_length).unwrap_or(bytes);
         let transport = bytes.get(header_length..end).unwrap_or(&[]);
-        let mut near = [0; NEAR_WORDS];
+        let mut near: Near = [0; 16];
         for (at, word) in fixed.chunks_exact(4).enumerate() {
             near[at] = u32::from_be_bytes([word[0], word[1], word[2], word[3]]);
         }
@@ -105,7 +125,7 @@ impl<'a> Words<'a> {
     }
 
     /// The words of a transport header that is shorter than 20 bytes; returns which are there.
-    fn load_short(transport: &[u8], near: &mut [u32; NEAR_WORDS]) -> u32 {
+    fn load_short(transport: &[u8], near: &mut Near) -> u32 {
         let mut present = 0;
         for (at, word) in transport.chunks_exact(4).enumerate().take(5) {
             near[5 + at] = u32::from_be_bytes([word[0], word[1], word[2], word[3]]);
@@ -180,10 +200,10 @@ impl Program {
     /// `None` when there is no IP header, [`DROP`] when no rule takes it.
     #[inline]
     pub(super) fn decide(&self, bytes: &[u8], mac: &[u8]) -> Option<u32> {
-        let words = Words::load(bytes, mac)?;
-        let all_present = words.present == (1 << NEAR_WORDS) - 1;
-        let use_fast = all_present && self.fast.len() == self.nodes.len();
-        Some(if use_fast { self.run_fast(&words.near) } else { self.run(&words) })
+        match near_words(bytes).filter(|_| self.fast.len() == self.nodes.len()) {
+            Some(near) => Some(self.run_fast(&near)),
+            None => Some(self.run(&Words::load(bytes, mac)?)),
+        }
     }
 
     fn run(&self, words: &Words<'_>) -> u32 {
@@ -196,11 +216,11 @@ impl Program {
 
     /// As `run`, when every test finds its word among the near ones.
     #[inline]
-    fn run_fast(&self, words: &[u32; NEAR_WORDS]) -> u32 {
+    fn run_fast(&self, words: &Near) -> u32 {
         let mut target = self.entry;
         // An output's number is beyond all nodes.
         while let Some(node) = self.fast.get(target.0 as usize) {
-            let word = words.get(usize::from(node.word)).map_or(0, |word| word & node.mask);
+            let word = words[usize::from(node.word) & 15] & node.mask;
             target = node.no;
             if word.wrapping_sub(node.low) <= node.span {
                 // A jump, not a selected value: the processor goes on with the next test before this one is decided.
