@@ -63,6 +63,8 @@ annotations! {
     IPSEC_SPI = 19, "ipsec-spi";
     /// Miscellaneous IP annotation.
     MISC_IP = 20, "misc-ip";
+    /// Bytes stripped from the front, which Unstrip gives back.
+    FRONT = 21, "front";
 }
 
 impl Annotations {

@@ -341,6 +341,12 @@ impl Packet {
         self.head().capacity as usize - self.end()
     }
 
+    /// The last `count` bytes in front of the data; all of them if there are fewer.
+    pub fn front(&self, count: usize) -> &[u8] {
+        let start = self.headroom();
+        self.slice(start - count.min(start), start)
+    }
+
     /// Removes bytes from the front; they become headroom. `false`, and nothing done, if there are fewer.
     #[inline(always)]
     #[must_use]

@@ -1,5 +1,6 @@
 //! Packets in a data frame: for each a four-byte length (of the bytes), the edge's annotations in fixed order, then the
-//! bytes. Only what the far side reads before writing it crosses, as the cut found out.
+//! bytes. Only what the far side reads before writing it crosses, as the cut found out. Where that includes a header's
+//! place or what Unstrip gives back, bytes in front of the packet may cross, too; a byte says how many.
 
 use anf_click::Annotations;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
@@ -20,6 +21,35 @@ fn take_offset(body: &mut Bytes) -> Option<isize> {
     (offset != NO_OFFSET).then_some(isize::from(offset))
 }
 
+/// Most bytes in front of a packet that cross with it.
+const MOST_FRONT: usize = 128;
+
+/// The annotations that mean bytes which may have been stripped.
+const POINTS_AHEAD: Annotations = Annotations::NETWORK_HEADER
+    .union(Annotations::TRANSPORT_HEADER)
+    .union(Annotations::MAC_HEADER)
+    .union(Annotations::FRONT);
+
+/// How many bytes in front of the packet have to cross.
+fn front(packet: &Packet, annotations: Annotations) -> usize {
+    let mut front = 0;
+    let mut need = |one: Annotations, offset: Option<isize>| {
+        if annotations.contains(one)
+            && let Some(offset @ ..0) = offset
+        {
+            front = front.max(offset.unsigned_abs());
+        }
+    };
+    need(Annotations::NETWORK_HEADER, packet.network_offset());
+    need(Annotations::NETWORK_HEADER, packet.transport_offset());
+    need(Annotations::TRANSPORT_HEADER, packet.transport_offset());
+    need(Annotations::MAC_HEADER, packet.mac_offset());
+    if annotations.contains(Annotations::FRONT) {
+        front = packet.headroom();
+    }
+    front.min(packet.headroom()).min(MOST_FRONT)
+}
+
 /// Bytes that the annotations of a packet take.
 fn width(annotations: Annotations) -> usize {
     let of = |one: Annotations| match one {
@@ -33,12 +63,18 @@ fn width(annotations: Annotations) -> usize {
         Annotations::TIMESTAMP | Annotations::FIRST_TIMESTAMP => 8,
         _ => 0,
     };
-    annotations.iter().map(of).sum()
+    let ahead = usize::from(!annotations.intersection(POINTS_AHEAD).is_empty());
+    ahead + annotations.iter().map(of).sum::<usize>()
 }
 
 /// Appends one packet.
 pub fn encode(packet: &Packet, annotations: Annotations, out: &mut BytesMut) {
-    out.put_u32(packet.len() as u32);
+    let front =
+        if annotations.intersection(POINTS_AHEAD).is_empty() { 0 } else { front(packet, annotations) };
+    out.put_u32((front + packet.len()) as u32);
+    if !annotations.intersection(POINTS_AHEAD).is_empty() {
+        out.put_u8(front as u8);
+    }
     let anno = packet.anno();
     for one in annotations.iter() {
         match one {
@@ -62,6 +98,7 @@ pub fn encode(packet: &Packet, annotations: Annotations, out: &mut BytesMut) {
             _ => {}
         }
     }
+    out.put_slice(packet.front(front));
     out.put_slice(packet.data());
 }
 
@@ -77,6 +114,10 @@ pub fn decode(body: &mut Bytes, annotations: Annotations) -> Option<Packet> {
     }
     let mut fields = body.split_to(width);
     let mut packet = Packet::from_slice(&body.split_to(len));
+    let ahead = !annotations.intersection(POINTS_AHEAD).is_empty();
+    if ahead && !packet.strip_front(usize::from(fields.get_u8())) {
+        return None;
+    }
     for one in annotations.iter() {
         match one {
             Annotations::PAINT => packet.anno_mut().paint = fields.get_u8(),
@@ -130,8 +171,29 @@ mod tests {
     }
 
     #[test]
+    fn what_was_stripped_crosses_if_the_far_side_looks_at_it() {
+        let mut packet = Packet::from_slice(b"ethernet header ip header payload");
+        packet.set_mac_offset(Some(0));
+        packet.set_network_header(16, 10);
+        assert!(packet.strip_front(26));
+        let across = |annotations: Annotations| {
+            let mut out = BytesMut::new();
+            encode(&packet, annotations, &mut out);
+            let back = decode(&mut out.freeze(), annotations).unwrap();
+            assert_eq!(back.data(), b"payload");
+            back
+        };
+        assert_eq!(across(Annotations::NETWORK_HEADER).network(), b"ip header payload");
+        assert_eq!(across(Annotations::MAC_HEADER).mac(), packet.mac());
+        let mut whole = across(Annotations::FRONT);
+        whole.grow_front(26);
+        assert_eq!(whole.data(), packet.mac());
+        assert_eq!(across(Annotations::PAINT).headroom(), Packet::from_slice(b"").headroom());
+    }
+
+    #[test]
     fn every_annotation_has_a_width_that_its_encoding_keeps() {
-        let packet = Packet::from_slice(&[]);
+        let packet = Packet::with_headroom(0, &[]);
         for one in Annotations::ALL.iter() {
             let mut out = BytesMut::new();
             encode(&packet, one, &mut out);

@@ -1,7 +1,7 @@
 //! Resize: adds bytes to both ends of packets, or takes them away.
 
 use crate::element::{
-    Arg, Args, ConfigError, Cx, Descriptor, Element, Handler, HandlerError, Packet, StateKind,
+    Annotations, Arg, Args, ConfigError, Cx, Descriptor, Element, Handler, HandlerError, Packet, StateKind,
 };
 use crate::elements::basic::parse_handler;
 use crate::packet::MAX_LENGTH;
@@ -16,6 +16,7 @@ pub(super) static DESCRIPTOR: Descriptor = Descriptor {
         Arg::optional("HEAD", "integer", "0", "bytes to add in front; fewer than 0 are taken away"),
         Arg::optional("TAIL", "integer", "0", "bytes to add at the end; fewer than 0 are taken away"),
     ],
+    reads: Annotations::FRONT,
     drops: &[TOO_LONG],
     handlers: &[
         Handler::both("head", "bytes to add in front"),

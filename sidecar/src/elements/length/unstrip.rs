@@ -1,12 +1,13 @@
 //! Unstrip: gives back bytes at the front of packets, as they were before Strip.
 
-use crate::element::{Arg, Args, ConfigError, Cx, Descriptor, Element, Packet};
+use crate::element::{Annotations, Arg, Args, ConfigError, Cx, Descriptor, Element, Packet};
 use crate::packet::MAX_LENGTH;
 
 pub(super) static DESCRIPTOR: Descriptor = Descriptor {
     class: "Unstrip",
     summary: "unstrips bytes from front of packets",
     args: &[Arg::required("LENGTH", "unsigned", "how many bytes")],
+    reads: Annotations::FRONT,
     details: "The bytes are those that Strip took away, as long as nothing has written over them.",
     example: r#"
         InfiniteSource(DATA \<01 02 03 04 05 06>, LIMIT 2, STOP true)
