@@ -104,6 +104,11 @@ impl Annotations {
         (0..u64::BITS).map(|bit| Self(1 << bit)).filter(move |one| self.contains(*one))
     }
 
+    /// The annotation of that name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::NAMES.iter().find(|(_, known)| *known == name).map(|(one, _)| *one)
+    }
+
     /// Their names, in order.
     pub fn names(self) -> impl Iterator<Item = &'static str> {
         Self::NAMES.iter().filter(move |(one, _)| self.contains(*one)).map(|(_, name)| *name)
@@ -151,7 +156,7 @@ pub struct ClassInfo {
     pub flow: &'static str,
     /// Annotations that an element of the class reads.
     pub reads: Annotations,
-    /// Annotations that it writes on every packet that it lets through.
+    /// Annotations that it writes on every packet that leaves by output 0, whatever its configuration says.
     pub writes: Annotations,
     /// A definition that others use by name (AddressInfo): copied to every part that uses a name of it.
     pub global: bool,
@@ -169,3 +174,8 @@ pub trait Catalog {
     /// element's own compound or full): ICMPRewriter's rewriters, a shared ARPTable, handlers in a Script.
     fn ties(&self, class: &str, config: &str) -> Vec<String>;
 }
+    /// The class of that name, as an element with this configuration uses it: it may read more.
+    fn class_with(&self, class: &str, config: &str) -> Option<ClassInfo> {
+        let _ = config;
+        self.class(class)
+    }

@@ -194,7 +194,10 @@ pub struct Descriptor {
     pub args: &'static [Arg],
     /// Annotations it reads.
     pub reads: Annotations,
-    /// Annotations it writes without reading them first.
+    /// Annotations it reads with some configurations only.
+    pub reads_if: fn(config: &str) -> Annotations,
+    /// Annotations it writes without reading them first, on every packet that leaves by output 0, whatever its
+    /// configuration says.
     pub writes: Annotations,
     /// Names of the elements that a configuration ties this element to.
     pub ties: fn(config: &str) -> Vec<String>,
@@ -281,6 +284,7 @@ impl Descriptor {
 /// Kind of state of a class.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StateKind {
+        reads_if: |_| Annotations::NONE,
     /// None, or none that matters after a move.
     None,
     /// A few values, saved whole at the seal.

@@ -56,6 +56,11 @@ impl Catalog for Registry {
     }
 
     fn class_names(&self) -> Vec<&str> {
+    fn class_with(&self, class: &str, config: &str) -> Option<ClassInfo> {
+        let known = self.descriptor(class)?;
+        self.class(class).map(|info| ClassInfo { reads: info.reads | (known.reads_if)(config), ..info })
+    }
+
         self.classes.keys().copied().collect()
     }
 
@@ -78,6 +83,19 @@ mod tests {
     }
 
     #[test]
+    #[test]
+    fn an_argument_that_calls_a_handler_ties_the_elements() {
+        let registry = Registry::standard();
+        for class in registry.descriptors() {
+            for arg in class.args.iter().filter(|arg| arg.ty.contains("HANDLER")) {
+                let count = if arg.ty.starts_with('N') { "10 " } else { "" };
+                let config = format!("{} {count}p/s.run 3", arg.name);
+                assert_eq!(registry.ties(class.class, &config), ["p/s"], "{} of {}", arg.name, class.class);
+            }
+        }
+        assert!(registry.ties("InfiniteSource", "DATA \"END_CALL a.b\", LIMIT 3, END_CALL stop").is_empty());
+    }
+
     fn no_class_is_registered_twice() {
         let total: usize = elements::GROUPS.iter().map(|(_, group)| group.len()).sum();
         assert_eq!(Registry::standard().descriptors().count(), total);

@@ -32,7 +32,9 @@ pub(super) fn needs(graph: &SettledGraph) -> Needs {
         let need = needs[port.element.index()][port.port as usize];
         for output in upstream.get(&port).into_iter().flatten() {
             let element = output.element.index();
-            let passed_on = need.without(graph.classes[element].writes);
+            // By other outputs leave packets that the class did not treat: errors, answers to others.
+            let writes = if output.port == 0 { graph.classes[element].writes } else { Annotations::NONE };
+            let passed_on = need.without(writes);
             for input in inputs_of.output(*output) {
                 let before = &mut needs[element][*input as usize];
                 if !before.contains(passed_on) {

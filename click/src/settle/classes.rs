@@ -14,7 +14,7 @@ pub(super) fn look_up(flat: &FlatGraph, catalog: &dyn Catalog) -> Result<Vec<Cla
     let mut report = Report::default();
     let mut classes = Vec::with_capacity(flat.elements.len());
     for element in &flat.elements {
-        match catalog.class(&element.class) {
+        match catalog.class_with(&element.class, &element.config) {
             Some(class) => classes.push(class),
             None => report.push(unknown_class(flat, element, &names)),
         }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::element::{Annotations, Arg, Args, Batch, ConfigError, Cx, Descriptor, Element, Time};
+use crate::element::{Arg, Args, Batch, ConfigError, Cx, Descriptor, Element, Time};
 
 pub(super) static DESCRIPTOR: Descriptor = Descriptor {
     class: "SetTimestamp",
@@ -12,7 +12,6 @@ pub(super) static DESCRIPTOR: Descriptor = Descriptor {
         Arg::keyword("FIRST", "bool", "false", "whether to set the first timestamp annotation instead"),
         Arg::keyword("DELTA", "bool", "false", "not taken any more: use SetTimestampDelta(TYPE FIRST)"),
     ],
-    writes: Annotations::TIMESTAMP,
     example: r#"
         InfiniteSource(DATA \<01>, LIMIT 2, STOP true)
             -> Print(made, TIMESTAMP true)

@@ -21,7 +21,7 @@ pub(super) static DESCRIPTOR: Descriptor = Descriptor {
         Arg::rest("ENTRY", "IP[/MASK] ... ETH", "addresses or networks, and the MAC address that they have"),
         Arg::keyword("TIMESTAMP", "bool", "true", "whether answers get a timestamp"),
     ],
-    writes: Annotations(Annotations::MAC_HEADER.0 | Annotations::TIMESTAMP.0),
+    writes: Annotations::MAC_HEADER,
     drops: &[NOT_OURS],
     handlers: &[
         Handler::read("table", "all entries"),

@@ -3,7 +3,7 @@
 use super::HandlerCall;
 use crate::config::{Value, shift_word};
 use crate::element::{
-    Arg, Args, Batch, ConfigError, Cx, Descriptor, Element, Handler, HandlerError, StateKind,
+    Annotations, Arg, Args, Batch, ConfigError, Cx, Descriptor, Element, Handler, HandlerError, StateKind,
 };
 use crate::elements::queueing::{RateEwma, show_rate};
 use crate::state::{Reader, Schema, StateError, Stateful, Writer};
@@ -36,6 +36,7 @@ pub(super) static DESCRIPTOR: Descriptor = Descriptor {
         Handler::both("count_call", "N HANDLER [VALUE]; reading gives N"),
         Handler::both("byte_count_call", "N HANDLER [VALUE]; reading gives N"),
     ],
+    reads: Annotations::EXTRA_LENGTH,
     state: StateKind::Small,
     ties: |config| HandlerCall::ties(config, &["COUNT_CALL", "BYTE_COUNT_CALL"], 1),
     details: "Counts the packets and bytes that pass, and estimates their rates: exponentially weighted averages over some \

@@ -26,6 +26,7 @@ pub(super) static DESCRIPTOR: Descriptor = Descriptor {
         "one for each output; the first that matches counts",
     )],
     reads: Annotations::NETWORK_HEADER,
+    reads_if: super::ether_header,
     drops: &[NO_MATCH],
     handlers: &[Handler::read("program", "the tests that packets go through")],
     details: "Patterns are those of click's IPClassifier: primitives such as `tcp`, `src host 10.0.0.1`, `dst port www`, \

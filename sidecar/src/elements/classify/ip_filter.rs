@@ -15,6 +15,7 @@ pub(super) static DESCRIPTOR: Descriptor = Descriptor {
         "filters; the first that matches counts",
     )],
     reads: Annotations::NETWORK_HEADER,
+    reads_if: super::ether_header,
     drops: &["no match"],
     handlers: &[Handler::read("program", "the tests that packets go through")],
     details: "Like IPClassifier, the other way round: each filter says what happens to the packets that its pattern \

@@ -6,7 +6,7 @@ use crate::config::Bytes;
 use crate::element::{
     Annotations, Arg, Args, Batch, ConfigError, Cx, Descriptor, Element, Handler, HandlerError, StateKind,
 };
-use crate::elements::basic::parse_handler;
+use crate::elements::basic::{HandlerCall, parse_handler};
 use crate::packet::{BATCH, Packet};
 use crate::state::{FlowTable, Reader, Record, Schema, SlotId, StateError, Stateful, Table, Writer};
 
@@ -58,6 +58,7 @@ pub(super) static DESCRIPTOR: Descriptor = Descriptor {
         Handler::write("write_pdf_file", "same with counts as parts of the total"),
         Handler::write("write_file", "same in binary: 32 bits each"),
     ],
+    ties: |config| HandlerCall::ties(config, &["AGGREGATE_CALL", "COUNT_CALL"], 1),
     state: StateKind::Tables,
     details: "The aggregate annotation is a number that AggregateIP or AggregateIPFlows sets. A frozen counter counts only \
               packets of aggregates that it knows; so does the second input, always. With two outputs, pushed packets \

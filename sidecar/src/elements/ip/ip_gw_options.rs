@@ -25,7 +25,6 @@ pub(super) static DESCRIPTOR: Descriptor = Descriptor {
         Arg::optional("OTHERADDRS", "IP addresses", "", "further own addresses"),
     ],
     reads: Annotations(Annotations::NETWORK_HEADER.0 | Annotations::DST_IP.0),
-    writes: Annotations::ICMP_PARAM_PROB,
     drops: &[BAD_OPTION],
     handlers: &[Handler::read("drops", "packets with bad options")],
     state: StateKind::Small,

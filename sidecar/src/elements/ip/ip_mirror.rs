@@ -8,7 +8,6 @@ pub(super) static DESCRIPTOR: Descriptor = Descriptor {
     summary: "swaps IP source and destination",
     args: &[Arg::optional("DST_ANNO", "bool", "true", "set the destination annotation")],
     reads: Annotations::NETWORK_HEADER,
-    writes: Annotations::DST_IP,
     details: "Source and destination change places, and so do the ports of TCP and UDP, and the sequence and \
               acknowledgement numbers of TCP, in packets that have them. All checksums stay right as they are.",
     example: r#"

@@ -43,7 +43,6 @@ const BASE: Descriptor = Descriptor {
         FAIL_OUTPUT,
     ],
     reads: Annotations::NETWORK_HEADER.union(reply_anno::READS),
-    writes: Annotations::DST_IP,
     ties,
     drops: &[NOT_IP, UNKNOWN, NO_PORT, FULL],
     handlers: handlers![Handler::read("table", "all mappings"), Handler::read("mappings", "all mappings")],

@@ -38,7 +38,6 @@ pub(super) static DESCRIPTOR: Descriptor = Descriptor {
         REPLY_ANNO,
     ],
     reads: Annotations::NETWORK_HEADER,
-    writes: Annotations::DST_IP,
     ties: |config| {
         let maps = split_arguments(config).first().map(|maps| split_words(maps)).unwrap_or_default();
         maps.iter().map(|map| map.split(':').next().unwrap_or(map).to_owned()).collect()

@@ -81,7 +81,6 @@ const BASE: Descriptor = Descriptor {
     ports: "1-/1-",
     processing: "h/h",
     reads: Annotations::NETWORK_HEADER.union(reply_anno::READS),
-    writes: Annotations::DST_IP,
     ties,
     drops: &[NOT_FLOW, FRAGMENT, UNKNOWN, NO_PORT, FULL],
     state: StateKind::Tables,

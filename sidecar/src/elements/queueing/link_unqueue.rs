@@ -27,6 +27,7 @@ pub(super) static DESCRIPTOR: Descriptor = Descriptor {
         Arg::required("LATENCY", "time", "time on the link"),
         Arg::required("BANDWIDTH", "bandwidth", "bytes a second; at least 100"),
     ],
+    reads: Annotations::EXTRA_LENGTH,
     writes: Annotations::TIMESTAMP,
     handlers: &[
         Handler::both("latency", "time on the link; setting it resets the link"),

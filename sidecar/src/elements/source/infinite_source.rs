@@ -33,6 +33,7 @@ pub(super) static DESCRIPTOR: Descriptor = Descriptor {
         LENGTH_HANDLER,
     ],
     state: StateKind::Small,
+    ties: AtEnd::ties,
     details: "Makes BURST packets each time it runs, as often as it can; it rests while a queue behind it is \
               full. Pulled, it has a packet whenever it is asked. At the limit it calls END_CALL or stops the \
               router, again whenever a handler lets it go on and it reaches the limit once more.",

@@ -2,7 +2,7 @@
 
 use crate::config::Value;
 use crate::element::{Args, ConfigError, Cx, Descriptor, HandlerError};
-use crate::elements::basic::parse_handler;
+use crate::elements::basic::{HandlerCall, parse_handler};
 
 mod contents;
 mod infinite_source;
@@ -41,6 +41,11 @@ impl AtEnd {
             (None, true) => Ok(Self::Stop),
             (None, false) => Ok(Self::Nothing),
         }
+    }
+
+    /// The element whose handler it calls.
+    fn ties(config: &str) -> Vec<String> {
+        HandlerCall::ties(config, &["END_CALL"], 0)
     }
 
     fn happen(&self, cx: &mut Cx<'_>) {

@@ -34,6 +34,7 @@ pub(super) static DESCRIPTOR: Descriptor = Descriptor {
         DATA_HANDLER,
         LENGTH_HANDLER,
     ],
+    ties: AtEnd::ties,
     state: StateKind::Small,
     details: "Packets are spread evenly. What could not be sent in time is made up for, up to the packets of \
               some milliseconds.",

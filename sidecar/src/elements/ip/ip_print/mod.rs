@@ -32,7 +32,10 @@ pub(super) static DESCRIPTOR: Descriptor = Descriptor {
         Arg::keyword("CHANNEL", "word", "", "taken for Click's sake: there is one channel"),
         Arg::keyword("ACTIVE", "bool", "true", "whether packets are printed"),
     ],
-    reads: Annotations(Annotations::NETWORK_HEADER.0 | Annotations::TIMESTAMP.0),
+    reads: Annotations::NETWORK_HEADER
+        .union(Annotations::TIMESTAMP)
+        .union(Annotations::PAINT)
+        .union(Annotations::AGGREGATE),
     handlers: &[Handler::both("active", "whether packets are printed")],
     state: StateKind::Small,
     details: "A TCP segment is described as `flags first:last(length,bytes of the packet,IP length) ack N win N`, a \
