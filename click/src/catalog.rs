@@ -162,20 +162,44 @@ pub struct ClassInfo {
     pub global: bool,
     /// Packets leave in the order in which they came.
     pub keeps_order: bool,
+    /// Its part in what elements tell each other about full queues.
+    pub queueing: Queueing,
+}
+
+/// What an element has to do with queues: a cut must not come between those that watch each other unseen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Queueing {
+    /// A queue whose output 0 gives the same packets in the same order whenever it is pulled, and that turns away
+    /// what comes when it is full: it may be pulled ahead of time.
+    pub fifo: bool,
+    /// A queue that tells sources when it is full.
+    pub tells_full: bool,
+    /// A source that rests while all that it pushes would end in full queues.
+    pub heeds_full: bool,
+    /// A place where packets wait, which an element with `looks_for_queues` finds.
+    pub stores: bool,
+    /// Looks for the nearest queues downstream (upstream if it is pulled) and reads how long they are.
+    pub looks_for_queues: bool,
+}
+
+impl Queueing {
+    /// Nothing.
+    pub const NONE: Self =
+        Self { fifo: false, tells_full: false, heeds_full: false, stores: false, looks_for_queues: false };
 }
 
 /// Element classes by name.
 pub trait Catalog {
     /// The class of that name.
     fn class(&self, class: &str) -> Option<ClassInfo>;
+    /// The class of that name, as an element with this configuration uses it: it may read more.
+    fn class_with(&self, class: &str, config: &str) -> Option<ClassInfo> {
+        let _ = config;
+        self.class(class)
+    }
     /// All names, for suggestions.
     fn class_names(&self) -> Vec<&str>;
     /// Names of elements that this configuration ties the element to, as written in it (relative to the
     /// element's own compound or full): ICMPRewriter's rewriters, a shared ARPTable, handlers in a Script.
     fn ties(&self, class: &str, config: &str) -> Vec<String>;
 }
-    /// The class of that name, as an element with this configuration uses it: it may read more.
-    fn class_with(&self, class: &str, config: &str) -> Option<ClassInfo> {
-        let _ = config;
-        self.class(class)
-    }

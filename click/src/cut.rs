@@ -7,23 +7,29 @@ mod cycles;
 mod definitions;
 mod liveness;
 mod select;
+mod signals;
 mod ties;
 
 use crate::catalog::{Annotations, Catalog};
 use crate::diagnostic::{Diagnostic, Diagnostics, Place, Pos};
-use crate::graph::FlatGraph;
+use crate::graph::{ElementId, FlatGraph};
 use crate::hash::Hasher;
 use crate::settle::{Mode, SettledGraph};
 
 /// Part that takes what no other part names.
 pub const MAIN: &str = "main";
 
+/// Packets of a queue that may wait at the far end of a cut pull edge, to be pulled there at once. The queue counts
+/// them as its own until they are.
+const PULLED_AHEAD: u16 = 64;
+
 /// What one part is to hold.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PartSpec {
     /// Name of the part: lower-case letters, digits and hyphens, as Kubernetes names are.
     pub name: String,
-    /// Names of elements or of compounds (which stand for all inside); `*` and `?` match within one component.
+    /// Names of elements or of compounds (which stand for all inside), or of element classes (all elements of the
+    /// class); `*` and `?` match within one component of a name.
     pub elements: Vec<String>,
 }
 
@@ -34,6 +40,8 @@ pub struct Cut {
     pub parts: Vec<Part>,
     /// In order of the connections of the whole graph; an edge's id is its index.
     pub edges: Vec<CutEdge>,
+    /// The ways back beside edges that need one, numbered on from the edges.
+    pub signals: Vec<Signal>,
 }
 
 /// One part.
@@ -66,6 +74,22 @@ pub struct CutEdge {
     pub annotations: Annotations,
     /// Packets may come back to `from_part` over links: such a link may drop where others hold back.
     pub in_cycle: bool,
+    /// Of a pull edge: packets that may cross before they are asked for. Not 0 directly behind a queue only.
+    pub ahead: u16,
+}
+
+/// The way back beside an edge: by it the downstream end says how many packets may cross the edge in all. It
+/// carries nothing else, and no packet of it is worth waiting for: the next one says all that it said.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Signal {
+    /// Unique among edges and signals of the cut.
+    pub id: u16,
+    /// The edge that it is about.
+    pub edge: u16,
+    /// Where that edge ends.
+    pub from_part: String,
+    /// Where that edge begins.
+    pub to_part: String,
 }
 
 impl Cut {
@@ -115,8 +139,20 @@ pub fn cut(graph: &SettledGraph, parts: &[PartSpec], catalog: &dyn Catalog) -> R
     let needs = liveness::needs(graph);
     let mut edges = build::edges(graph, &owners, &needs)?;
     cycles::mark(&mut edges);
+    let signals = signals::add(graph, &mut edges)?;
     let parts = build::parts(graph, &owners, &edges);
-    Ok(Cut { parts, edges: edges.into_iter().map(|edge| edge.edge).collect() })
+    Ok(Cut { parts, edges: edges.into_iter().map(|edge| edge.edge).collect(), signals })
+}
+
+/// Of each element, the first of those that are tied to it by name and must stay in its part: itself, if none is.
+/// Global definitions are tied to nothing.
+pub fn tied_groups(graph: &SettledGraph, catalog: &dyn Catalog) -> Vec<ElementId> {
+    ties::groups(graph, catalog).into_iter().map(|first| ElementId(first as u32)).collect()
+}
+
+fn too_many_edges() -> Diagnostic {
+    specification_error(format!("the cut has more than {} edges", u16::MAX))
+        .with_help("cut where fewer connections cross")
 }
 
 /// An error about the specification of the parts, which has no place in a text.

@@ -22,9 +22,9 @@ mod settle;
 mod suggest;
 
 pub use ast::Ast;
-pub use catalog::{Annotations, Catalog, ClassInfo};
+pub use catalog::{Annotations, Catalog, ClassInfo, Queueing};
 pub use compose::{Composed, SubEdge, SubText, compose};
-pub use cut::{Cut, CutEdge, MAIN, Part, PartSpec, cut};
+pub use cut::{Cut, CutEdge, MAIN, Part, PartSpec, Signal, cut, tied_groups};
 pub use diagnostic::{Diagnostic, Diagnostics, Place, Pos, Severity};
 pub use flatten::flatten;
 pub use graph::{Connection, Element, ElementId, FlatGraph, PortRef};

@@ -56,7 +56,7 @@
 
 use std::any::Any;
 
-pub use anf_click::Annotations;
+pub use anf_click::{Annotations, Queueing};
 
 pub use crate::config::{Args, ConfigError};
 use crate::config::{split_arguments, unquote};
@@ -105,6 +105,22 @@ pub trait Element: Any + Send {
     /// Runs when the time of [`Cx::set_timer`] has come. What is put into `batch` leaves by output 0.
     fn timer(&mut self, cx: &mut Cx<'_>, batch: &mut Batch) {
         let _ = (cx, batch);
+    }
+
+    /// How many more packets fit before it tells that it is full ([`Cx::set_full`]).
+    fn room(&self) -> u64 {
+        u64::MAX
+    }
+
+    /// So many of its packets wait beyond a cut: they count as its own until they are pulled there.
+    fn lend(&mut self, cx: &mut Cx<'_>, packets: usize) {
+        let _ = (cx, packets);
+    }
+
+    /// It called [`Cx::answer_by`]: how many packets may come to it in all, from the first one on.
+    fn link_allowance(&mut self, cx: &mut Cx<'_>) -> u64 {
+        let _ = cx;
+        u64::MAX
     }
 
     /// Runs once before any packet, when all elements are configured: find other elements, start tasks and timers.
@@ -205,6 +221,8 @@ pub struct Descriptor {
     pub state: StateKind,
     /// Whether packets of one input leave in their order, per output.
     pub keeps_order: bool,
+    /// What it has to do with queues that tell when they are full.
+    pub queueing: Queueing,
     /// Definitions for the whole graph (AddressInfo …): copied to every part that uses them.
     pub global: bool,
     /// Reasons it gives to [`Cx::drop`].
@@ -266,10 +284,12 @@ impl Descriptor {
         flow: "x/x",
         args: &[],
         reads: Annotations(0),
+        reads_if: |_| Annotations::NONE,
         writes: Annotations(0),
         ties: |_| Vec::new(),
         state: StateKind::None,
         keeps_order: true,
+        queueing: Queueing::NONE,
         global: false,
         drops: &[],
         outside: Outside::Nothing,
@@ -284,7 +304,6 @@ impl Descriptor {
 /// Kind of state of a class.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StateKind {
-        reads_if: |_| Annotations::NONE,
     /// None, or none that matters after a move.
     None,
     /// A few values, saved whole at the seal.

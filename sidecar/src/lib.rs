@@ -13,6 +13,7 @@ pub mod elements;
 pub mod engine;
 pub mod handover;
 pub mod link;
+pub mod link_map;
 pub mod manifest;
 pub mod packet;
 pub mod registry;

@@ -4,9 +4,10 @@
 
 use std::path::Path;
 
-use anf_click::{Cut, CutEdge};
+use anf_click::Cut;
 use serde::{Deserialize, Serialize};
 
+use crate::link_map::LinkMap;
 use crate::registry::Registry;
 
 /// The function that a sub-function belongs to.
@@ -162,14 +163,15 @@ impl Manifest {
             .find(|p| p.name == part)
             .ok_or_else(|| ManifestError::NoSuchPart(part.into()))?;
         let devices = device_names(&found.graph);
+        let map = LinkMap::of(cut);
         Ok(Self {
             function,
             sub_function: part.to_string(),
-            graph_hash: cut.hash(),
+            graph_hash: map.graph_hash.clone(),
             click: found.graph.to_string(),
             ports: ports.iter().filter(|port| devices.contains(&port.name)).cloned().collect(),
-            in_links: links(&cut.edges, |e| (e.to_part == part).then_some(e.from_part.as_str())),
-            out_links: links(&cut.edges, |e| (e.from_part == part).then_some(e.to_part.as_str())),
+            in_links: map.in_links(part),
+            out_links: map.out_links(part),
             store,
         })
     }
@@ -194,21 +196,4 @@ pub fn device_names(graph: &anf_click::FlatGraph) -> Vec<String> {
     names.sort();
     names.dedup();
     names
-}
-
-fn links<'a>(edges: &'a [CutEdge], peer_of: impl Fn(&'a CutEdge) -> Option<&'a str>) -> Vec<LinkSpec> {
-    let mut links: Vec<LinkSpec> = Vec::new();
-    for (edge, peer) in edges.iter().filter_map(|edge| peer_of(edge).map(|peer| (edge, peer))) {
-        let spec = EdgeSpec { id: edge.id, annotations: edge.annotations.0 };
-        match links.iter_mut().find(|link| link.peer == peer) {
-            Some(link) => {
-                link.edges.push(spec);
-                link.in_cycle |= edge.in_cycle;
-            }
-            None => {
-                links.push(LinkSpec { peer: peer.to_string(), edges: vec![spec], in_cycle: edge.in_cycle });
-            }
-        }
-    }
-    links
 }

@@ -52,15 +52,16 @@ impl Catalog for Registry {
             writes: known.writes,
             global: known.global,
             keeps_order: known.keeps_order,
+            queueing: known.queueing,
         })
     }
 
-    fn class_names(&self) -> Vec<&str> {
     fn class_with(&self, class: &str, config: &str) -> Option<ClassInfo> {
         let known = self.descriptor(class)?;
         self.class(class).map(|info| ClassInfo { reads: info.reads | (known.reads_if)(config), ..info })
     }
 
+    fn class_names(&self) -> Vec<&str> {
         self.classes.keys().copied().collect()
     }
 
@@ -83,7 +84,6 @@ mod tests {
     }
 
     #[test]
-    #[test]
     fn an_argument_that_calls_a_handler_ties_the_elements() {
         let registry = Registry::standard();
         for class in registry.descriptors() {
@@ -96,6 +96,7 @@ mod tests {
         assert!(registry.ties("InfiniteSource", "DATA \"END_CALL a.b\", LIMIT 3, END_CALL stop").is_empty());
     }
 
+    #[test]
     fn no_class_is_registered_twice() {
         let total: usize = elements::GROUPS.iter().map(|(_, group)| group.len()).sum();
         assert_eq!(Registry::standard().descriptors().count(), total);

@@ -3,10 +3,11 @@
 //! so each part settles as the whole did.
 
 use std::collections::HashMap;
+use std::fmt::Write as _;
 
 use super::definitions;
 use super::liveness::Needs;
-use super::{CutEdge, Owners, Part, PartId, specification_error};
+use super::{CutEdge, Owners, Part, PartId};
 use crate::diagnostic::{Diagnostic, Diagnostics, Report};
 use crate::graph::{Connection, Element, ElementId, FlatGraph, PortRef};
 use crate::settle::{Mode, SettledGraph};
@@ -19,7 +20,9 @@ pub(super) struct Edge {
     pub(super) edge: CutEdge,
     pub(super) from_part: PartId,
     pub(super) to_part: PartId,
-    connection: Connection,
+    pub(super) connection: Connection,
+    /// The number of its signal.
+    pub(super) signal: Option<u16>,
 }
 
 pub(super) fn refuse_reserved_names(flat: &FlatGraph) -> Result<(), Diagnostics> {
@@ -43,8 +46,7 @@ pub(super) fn edges(graph: &SettledGraph, owners: &Owners, needs: &Needs) -> Res
             continue;
         }
         let Ok(id) = u16::try_from(edges.len()) else {
-            let message = format!("the cut has more than {} edges", u16::MAX);
-            return Err(specification_error(message).with_help("cut where fewer connections cross").into());
+            return Err(super::too_many_edges().into());
         };
         let edge = CutEdge {
             id,
@@ -55,8 +57,9 @@ pub(super) fn edges(graph: &SettledGraph, owners: &Owners, needs: &Needs) -> Res
             mode: graph.outputs(from.element)[from.port as usize],
             annotations: needs[to.element.index()][to.port as usize],
             in_cycle: false,
+            ahead: 0,
         };
-        edges.push(Edge { edge, from_part, to_part, connection: *connection });
+        edges.push(Edge { edge, from_part, to_part, connection: *connection, signal: None });
     }
     Ok(edges)
 }
@@ -146,10 +149,18 @@ impl Builder {
     ) -> PortRef {
         let id = edge.edge.id;
         let pull = if edge.edge.mode == Mode::Pull { "Pull" } else { "" };
+        let mut config = format!("EDGE {id}, {keyword} {peer}");
+        if let Some(signal) = edge.signal {
+            // Writing to a string cannot fail.
+            let _ = write!(config, ", SIGNAL {signal}");
+        }
+        if edge.edge.ahead > 0 {
+            let _ = write!(config, ", AHEAD {}", edge.edge.ahead);
+        }
         let element = self.push(Element {
             name: format!("{name}_{id}"),
             class: format!("{class}{pull}"),
-            config: format!("EDGE {id}, {keyword} {peer}"),
+            config,
             pos: edge.connection.pos,
             file: graph.flat[edge.connection.from.element].file.clone(),
         });

@@ -8,8 +8,8 @@ use super::select::Claims;
 use super::{MAIN, Owners, PartId, PartSpec};
 use crate::catalog::Catalog;
 use crate::diagnostic::{Diagnostic, Diagnostics, Report};
-use crate::graph::{ElementId, FlatGraph};
-use crate::settle::SettledGraph;
+use crate::graph::{Connection, ElementId, FlatGraph};
+use crate::settle::{Mode, SettledGraph};
 
 pub(super) fn owners(
     graph: &SettledGraph,
@@ -39,7 +39,7 @@ pub(super) fn owners(
 
 /// The element that stands for each element's group of tied elements. A global definition is tied to nothing:
 /// it can be in many parts.
-fn groups(graph: &SettledGraph, catalog: &dyn Catalog) -> Vec<usize> {
+pub(super) fn groups(graph: &SettledGraph, catalog: &dyn Catalog) -> Vec<usize> {
     let mut leader: Vec<usize> = (0..graph.flat.elements.len()).collect();
     let names = graph.flat.names();
     for (id, _) in graph.flat.ids() {
@@ -70,8 +70,47 @@ fn tied(
         return Vec::new();
     }
     let others = catalog.ties(&element.class, &element.config);
-    let found = others.iter().filter_map(|name| resolve(names, &element.name, name));
+    let mut found: Vec<ElementId> =
+        others.iter().filter_map(|name| resolve(names, &element.name, name)).collect();
+    if found.is_empty() && graph.classes[id.index()].queueing.looks_for_queues {
+        found = nearest_queues(graph, id);
+    }
+    let found = found.into_iter();
     found.filter(|other| *other != id && !graph.classes[other.index()].global).collect()
+}
+
+/// The queues that an element finds by itself: the nearest behind its first output, or before its first input if
+/// it is pulled.
+fn nearest_queues(graph: &SettledGraph, id: ElementId) -> Vec<ElementId> {
+    let pull = graph.outputs(id).first() == Some(&Mode::Pull);
+    let neighbours = |element: ElementId| -> Vec<ElementId> {
+        let connections = graph.flat.connections.iter();
+        if pull {
+            let pulled = connections.filter(|c| c.to.element == element && mode_of(graph, c) == Mode::Pull);
+            pulled.map(|c| c.from.element).collect()
+        } else {
+            let pushed = connections.filter(|c| c.from.element == element && mode_of(graph, c) == Mode::Push);
+            pushed.map(|c| c.to.element).collect()
+        }
+    };
+    let mut open: Vec<ElementId> = neighbours(id).into_iter().take(1).collect();
+    let (mut seen, mut found) = (vec![id], Vec::new());
+    while let Some(element) = open.pop() {
+        if seen.contains(&element) {
+            continue;
+        }
+        seen.push(element);
+        if graph.classes[element.index()].queueing.stores {
+            found.push(element);
+        } else {
+            open.extend(neighbours(element));
+        }
+    }
+    found
+}
+
+fn mode_of(graph: &SettledGraph, connection: &Connection) -> Mode {
+    graph.outputs(connection.from.element)[connection.from.port as usize]
 }
 
 /// A name in a configuration: of the element's own compound, else of one around it.

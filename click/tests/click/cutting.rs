@@ -76,9 +76,59 @@ fn pull_edges_are_cut_with_pulling_links() {
     assert_eq!(edges(&cut), ["0 a:q[0] -> b:[0]n pull none", "1 b:n[0] -> c:[0]u pull none"]);
     each_part_settles(&cut);
     let b = lines(&cut.part("b").unwrap().graph);
-    assert!(b.contains(&"anf_in_0 :: FromLinkPull(EDGE 0, FROM a)".to_owned()), "{b:?}");
-    assert!(b.contains(&"anf_out_1 :: ToLinkPull(EDGE 1, TO c)".to_owned()), "{b:?}");
+    // Directly behind a queue packets are pulled ahead; behind anything else only as they are asked for.
+    assert!(b.contains(&"anf_in_0 :: FromLinkPull(EDGE 0, FROM a, SIGNAL 2, AHEAD 64)".to_owned()), "{b:?}");
+    assert!(b.contains(&"anf_out_1 :: ToLinkPull(EDGE 1, TO c, SIGNAL 3)".to_owned()), "{b:?}");
     assert!(cut.part("main").is_none());
+}
+
+#[test]
+fn a_push_edge_on_the_way_from_a_heeding_source_to_queues_has_a_way_back() {
+    let signals = |text: &str| {
+        let cut = cut_up(text, &[("far", &["n", "q*", "d"])]).unwrap();
+        each_part_settles(&cut);
+        let signal =
+            |s: &anf_click::Signal| format!("{} for {}: {} -> {}", s.id, s.edge, s.from_part, s.to_part);
+        cut.signals.iter().map(signal).collect::<Vec<_>>()
+    };
+    let full = "InfiniteSource -> n :: Null -> q :: Queue -> Unqueue -> d :: Discard";
+    assert_eq!(signals(full), ["3 for 0: far -> main", "4 for 1: main -> far"]);
+    // One way ends where nothing is ever full, so the source never rests.
+    let mixed =
+        "InfiniteSource -> t :: Tee -> n :: Null -> q :: Queue -> u :: Unqueue -> d :: Discard; t[1] -> d";
+    assert_eq!(signals(mixed), ["4 for 1: main -> far"]);
+    // This source does not look.
+    assert_eq!(signals(&full.replace("InfiniteSource", "Source")), ["3 for 1: main -> far"]);
+    // A queue that sends what does not fit elsewhere is no end.
+    let over = "InfiniteSource -> n :: Null -> q :: Tee -> d :: Discard; q[1] -> Queue -> Unqueue -> Discard";
+    assert_eq!(signals(over), Vec::<String>::new());
+}
+
+#[test]
+fn a_scheduler_is_not_cut_from_what_it_cannot_see_across_a_link() {
+    let text = "Source -> q :: Queue -> n :: Null -> s :: RoundRobinSched -> Unqueue -> Discard;
+                Source -> Queue -> [1]s";
+    assert!(cut_up(text, &[("x", &["q", "Source@1"])]).is_ok());
+    is_told(
+        text,
+        &[("x", &["q", "n", "Source@1"])],
+        &[(
+            "cannot cut between ‘n :: Null’ in sub-function \"x\" and ‘s :: RoundRobinSched’, behind it in sub-function \"main\": \
+             ‘s’ chooses by what waits at its inputs, and what waits before ‘n’ is not known across a link",
+            "put \"n\" into sub-function \"main\", so that the cut is directly behind a queue",
+        )],
+    );
+    // The same with something in between.
+    let text = text.replace("-> s ::", "-> m :: Null -> s ::");
+    assert!(cut_up(&text, &[("x", &["q", "n", "Source@1"])]).is_err());
+}
+
+#[test]
+fn an_element_that_looks_for_queues_stays_with_those_that_it_finds() {
+    let text = "Source -> r :: RED -> n :: Null -> q :: Queue -> u :: Unqueue -> Discard";
+    let cut = cut_up(text, &[("x", &["r"])]).unwrap();
+    assert!(cut.part("x").unwrap().graph.element("q").is_some());
+    assert!(cut_up(text, &[("x", &["r"]), ("y", &["q"])]).is_err());
 }
 
 #[test]

@@ -1,8 +1,8 @@
 //! A small catalogue of element classes, and shorter ways to call the stages.
 
 use anf_click::{
-    Annotations as A, Catalog, ClassInfo, Cut, Diagnostics, FlatGraph, PartSpec, SettledGraph, cut, flatten,
-    parse, settle,
+    Annotations as A, Catalog, ClassInfo, Cut, Diagnostics, FlatGraph, PartSpec, Queueing, SettledGraph, cut,
+    flatten, parse, settle,
 };
 
 /// Class, port counts, processing, flow, reads, writes.
@@ -30,6 +30,7 @@ const CLASSES: &[Row] = &[
     ("MarkIPHeader", "1/1", "a/a", "x/x", NONE, NET.union(A::TRANSPORT_HEADER)),
     ("CheckIPHeader", "1/1-2", "a/ah", "x/x", NONE, NET.union(A::TRANSPORT_HEADER).union(A::DST_IP)),
     ("Paint", "1/1", "a/a", "x/x", NONE, A::PAINT),
+    ("RED", "1/1-2", "a/ah", "x/x", NONE, NONE),
     ("PaintTee", "1/2", "a/ah", "x/x", A::PAINT, NONE),
     ("DropBroadcasts", "1/1", "a/a", "x/x", A::PACKET_TYPE, NONE),
     ("IPGWOptions", "1/2", "a/ah", "x/x", NET, A::ICMP_PARAM_PROB),
@@ -65,7 +66,15 @@ impl Catalog for Classes {
     fn class(&self, class: &str) -> Option<ClassInfo> {
         let (name, ports, processing, flow, reads, writes) = *CLASSES.iter().find(|row| row.0 == class)?;
         let global = matches!(name, "AddressInfo" | "ScheduleInfo");
-        Some(ClassInfo { ports, processing, flow, reads, writes, global, keeps_order: true })
+        let queue = name == "Queue";
+        let queueing = Queueing {
+            fifo: queue,
+            tells_full: queue,
+            heeds_full: name == "InfiniteSource",
+            stores: queue,
+            looks_for_queues: name == "RED",
+        };
+        Some(ClassInfo { ports, processing, flow, reads, writes, global, keeps_order: true, queueing })
     }
 
     fn class_names(&self) -> Vec<&str> {

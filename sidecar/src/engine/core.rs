@@ -22,6 +22,24 @@ pub(crate) type DropCounts = Vec<(&'static str, u64)>;
 /// Opens a device that [`Env`](super::Env) does not hold yet.
 pub(crate) type Opener = super::env::Opener;
 
+/// A signal: by it an element says how many packets may come over its edge.
+#[derive(Clone, Copy)]
+pub(crate) struct SignalOut {
+    pub(crate) id: u16,
+    pub(crate) element: u32,
+    /// What was said last.
+    pub(crate) said: Option<Said>,
+}
+
+/// What was said by a signal.
+#[derive(Clone, Copy)]
+pub(crate) struct Said {
+    pub(crate) allowance: u64,
+    pub(crate) when: Time,
+    /// How often it was said again.
+    pub(crate) times: u32,
+}
+
 pub(crate) struct Core {
     pub(crate) now: Time,
     pub(crate) simulated: bool,
@@ -43,11 +61,14 @@ pub(crate) struct Core {
     pub(crate) timers: Timers,
     pub(crate) drops: Vec<DropCounts>,
     pub(crate) link_output: Vec<(u16, Packet)>,
-    pub(crate) link_inputs: HashMap<u16, u32>,
-    /// Per edge with a pull end here: who sends, and how many packets it still may (`None`: any number).
-    pub(crate) link_credit: HashMap<u16, (u32, Option<usize>)>,
-    /// Per edge: packets that were pulled since the driver last asked.
-    pub(crate) link_returns: Vec<(u16, usize)>,
+    /// Per edge (or signal) that ends here: the element and the port of its `push`.
+    pub(crate) link_inputs: HashMap<u16, (u32, usize)>,
+    /// A pull gave less than was asked for, because packets have to come over a link first.
+    pub(crate) owed: bool,
+    /// Elements whose task pulls packets for a link.
+    pub(crate) link_pullers: Vec<u32>,
+    /// Signals that begin here.
+    pub(crate) link_signals: Vec<SignalOut>,
     /// Per element: whether it is a full queue.
     pub(crate) full: Vec<bool>,
     /// Per element: the ends of the paths that it pushes to; empty if it does not watch them.

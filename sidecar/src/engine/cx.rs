@@ -2,7 +2,7 @@
 
 use std::any::Any;
 
-use super::core::{Core, Emission};
+use super::core::{Core, Emission, SignalOut};
 use super::env::{ControlEndpoint, DeviceId, DeviceSlot};
 use super::handlers::Access;
 use super::wiring::Edge;
@@ -274,11 +274,15 @@ impl Cx<'_> {
     /// Watches the queues downstream: from now on [`Cx::downstream_full`] knows, and the element's task is scheduled
     /// when it may go on. For `initialize`.
     pub fn watch_downstream(&mut self) {
-        let ends = self.core.wiring.push_ends(self.id);
-        for &end in &ends {
+        self.see_downstream();
+        for &end in &self.core.ends[self.id as usize] {
             self.core.watchers[end as usize].push(self.id);
         }
-        self.core.ends[self.id as usize] = ends;
+    }
+
+    /// As [`Cx::watch_downstream`], without waking the task. For `initialize`.
+    pub fn see_downstream(&mut self) {
+        self.core.ends[self.id as usize] = self.core.wiring.push_ends(self.id);
     }
 
     /// Whether all that this element pushes would end in full queues.
@@ -423,34 +427,50 @@ impl Cx<'_> {
         self.core.link_output.push((edge, packet));
     }
 
-    /// Makes packets that arrive by cut edge `edge` go to this element's `push`. `false` if another element has it.
-    pub fn receive_link(&mut self, edge: u16) -> bool {
-        self.core.link_inputs.insert(edge, self.id).is_none()
+    /// Makes packets that arrive by cut edge (or signal) `edge` go to this element's `push`, as if by input `port`.
+    /// `false` if another element has it.
+    pub fn receive_link(&mut self, edge: u16, port: usize) -> bool {
+        self.core.link_inputs.insert(edge, (self.id, port)).is_none()
     }
 
-    /// Makes this element the one that sends pulled packets over `edge`, without limit until the driver sets one.
-    pub fn become_credit_sender(&mut self, edge: u16) {
-        self.core.link_credit.insert(edge, (self.id, None));
+    /// Makes this element say by `signal` how many packets may come ([`Element::link_allowance`]). For `initialize`.
+    pub fn answer_by(&mut self, signal: u16) {
+        self.core.link_signals.push(SignalOut { id: signal, element: self.id, said: None });
     }
 
-    /// How many packets may be pulled for `edge` now.
-    pub fn link_credit(&self, edge: u16) -> usize {
-        self.core.link_credit.get(&edge).and_then(|(_, credit)| *credit).unwrap_or(usize::MAX)
+    /// Says that a pull gives less than was asked for because packets have to come over a link first.
+    pub fn owe(&mut self) {
+        self.core.owed = true;
     }
 
-    /// Packets were pulled for `edge`.
-    pub fn spend_credit(&mut self, edge: u16, count: usize) {
-        if let Some((_, Some(credit))) = self.core.link_credit.get_mut(&edge) {
-            *credit = credit.saturating_sub(count);
-        }
+    /// Whether a pull since the last call gave less because packets have to come over a link first. When they have come,
+    /// the task of who pulled runs, as with packets that come into a queue.
+    pub fn take_owed(&mut self) -> bool {
+        std::mem::take(&mut self.core.owed)
     }
 
-    /// Packets that came by `edge` were pulled here: its sender may send so many more.
-    pub fn return_credit(&mut self, edge: u16, count: usize) {
-        match self.core.link_returns.iter_mut().find(|(known, _)| *known == edge) {
-            Some((_, returned)) => *returned += count,
-            None => self.core.link_returns.push((edge, count)),
-        }
+    /// Makes this element's task run whenever links are served, too: it pulls packets for one. For `initialize`.
+    pub fn pull_for_link(&mut self) {
+        self.core.link_pullers.push(self.id);
+    }
+
+    /// How many packets may be pushed on before all queues downstream are full, if each takes every one. Needs
+    /// [`Cx::see_downstream`].
+    pub fn room_downstream(&self) -> u64 {
+        let ends = self.core.ends[self.id as usize].iter();
+        let room = ends.map(|&end| self.elements[end as usize].as_deref().map_or(u64::MAX, Element::room));
+        room.max().unwrap_or(u64::MAX)
+    }
+
+    /// Tells a queue that so many of its packets wait beyond a cut.
+    pub fn lend(&mut self, queue: ElementId, packets: usize) {
+        let Some(mut element) = self.elements.get_mut(queue.0 as usize).and_then(Option::take) else {
+            return;
+        };
+        let base = self.core.emitted.len();
+        let mut cx = Cx { elements: self.elements, core: self.core, id: queue.0, base };
+        element.lend(&mut cx, packets);
+        self.elements[queue.0 as usize] = Some(element);
     }
 
     /// Asks whoever runs the router to serve its handlers there. For `initialize`.

@@ -3,8 +3,10 @@
 //! An element is taken out of its slot while it is called and put back afterwards, so that it can be handed the rest
 //! of the router. Packets that a call emits wait on a work list and are carried depth first: no recursion in push.
 
+use std::time::Duration;
+
 use super::Time;
-use super::core::{Core, Emission};
+use super::core::{Core, Emission, Said, SignalOut};
 use super::cx::{Cx, Slot};
 use super::env::{ControlEndpoint, DeviceId};
 use super::handlers::Access;
@@ -12,6 +14,11 @@ use super::wiring::Edge;
 use crate::device::Device;
 use crate::element::{Descriptor, Element, HandlerError};
 use crate::packet::{Batch, Packet};
+
+/// A signal that did not change is said again so often after this time, and then after that.
+const SIGNAL_TIMES: u32 = 100;
+const SIGNAL_SOON: Duration = Duration::from_millis(10);
+const SIGNAL_AGAIN: Duration = Duration::from_secs(1);
 
 /// The number of an element in its router, in graph order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -95,13 +102,13 @@ impl Router {
     /// graph does not have is dropped.
     pub fn inject(&mut self, edge: u16, packets: &mut Batch, now: Time) {
         self.core.now = now;
-        let Some(&element) = self.core.link_inputs.get(&edge) else {
+        let Some(&(element, port)) = self.core.link_inputs.get(&edge) else {
             packets.clear();
             return;
         };
         self.call(element, |element, cx, batch| {
             std::mem::swap(batch, packets);
-            element.push(cx, 0, batch);
+            element.push(cx, port, batch);
         });
     }
 
@@ -126,31 +133,44 @@ impl Router {
         self.core.link_output.drain(..)
     }
 
-    /// Whether nothing waits in [`Router::take_link_output`].
-    pub fn link_output_is_empty(&self) -> bool {
-        self.core.link_output.is_empty()
+    /// Sends over links what can be pulled for them, and what elements have to say by signals. To be called after each
+    /// pass or round of passes, but not while the links cannot take more: what they do not take is lost.
+    pub fn serve_links(&mut self) {
+        self.pull_for_links();
+        self.say_signals();
     }
 
-    /// Limits how many packets `ToLinkPull` may send over `edge` before the far side pulls. Without a limit it sends all
-    /// that it can pull.
-    pub fn limit_link_credit(&mut self, edge: u16, packets: usize) {
-        if let Some((_, credit)) = self.core.link_credit.get_mut(&edge) {
-            *credit = Some(packets);
+    /// Lets those that pull for a link do so now: who pulls at the far end is a pass behind already.
+    fn pull_for_links(&mut self) {
+        for at in 0..self.core.link_pullers.len() {
+            let puller = self.core.link_pullers[at];
+            while self.call(puller, |element, cx, batch| element.task(cx, batch)) {}
         }
     }
 
-    /// The far side pulled: `ToLinkPull` may send so many more.
-    pub fn grant_link_credit(&mut self, edge: u16, packets: usize) {
-        if let Some((sender, Some(credit))) = self.core.link_credit.get_mut(&edge) {
-            *credit = credit.saturating_add(packets);
-            let sender = *sender;
-            self.core.schedule(sender);
+    /// Says by each signal what changed since it was last said, and what did not some times more: a link inside a cycle
+    /// may lose packets, and after a crash the far end leaves out as many as it had heard from the dead owner.
+    fn say_signals(&mut self) {
+        for at in 0..self.core.link_signals.len() {
+            let SignalOut { id, element, said } = self.core.link_signals[at];
+            let Some(mut taken) = self.elements[element as usize].take() else { continue };
+            let mut cx = Cx { elements: &mut self.elements, core: &mut self.core, id: element, base: 0 };
+            let allowance = taken.link_allowance(&mut cx);
+            self.elements[element as usize] = Some(taken);
+            let now = self.core.now;
+            let times = match said {
+                Some(said) if said.allowance == allowance => {
+                    let wait = if said.times < SIGNAL_TIMES { SIGNAL_SOON } else { SIGNAL_AGAIN };
+                    if now.since(said.when) < wait {
+                        continue;
+                    }
+                    said.times.saturating_add(1)
+                }
+                _ => 0,
+            };
+            self.core.link_signals[at].said = Some(Said { allowance, when: now, times });
+            self.core.link_output.push((id, Packet::from_slice(&allowance.to_be_bytes())));
         }
-    }
-
-    /// Packets pulled out of `FromLinkPull` since the last call, per edge: credit for their senders.
-    pub fn take_link_credit(&mut self) -> std::vec::Drain<'_, (u16, usize)> {
-        self.core.link_returns.drain(..)
     }
 
     /// Calls an element, then what it deferred, then carries what it emitted to the end.

@@ -160,6 +160,7 @@ impl Engine for RouterEngine {
                 break;
             }
         }
+        self.router.serve_links();
         worked
     }
 
@@ -257,5 +258,62 @@ impl Engine for RouterEngine {
         if on {
             self.next_timer = 0;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::BytesMut;
+
+    use super::*;
+    use crate::manifest::{EdgeSpec, FunctionRef, LinkSpec, OnUnavailable, StoreSpec};
+
+    #[derive(Default)]
+    struct Sink(Vec<u16>, BytesMut);
+
+    impl OutputSink for Sink {
+        fn open_packet(&mut self, edge: u16) -> Option<&mut BytesMut> {
+            self.0.push(edge);
+            Some(&mut self.1)
+        }
+    }
+
+    fn engine() -> RouterEngine {
+        let link =
+            |id| LinkSpec { peer: "b".into(), edges: vec![EdgeSpec { id, annotations: 0 }], in_cycle: false };
+        let manifest = Manifest {
+            function: FunctionRef { namespace: "n".into(), name: "f".into(), uid: "u".into() },
+            sub_function: "a".into(),
+            graph_hash: String::new(),
+            click: "FromLinkPull(EDGE 0, SIGNAL 3, AHEAD 8) -> Unqueue -> q :: Queue -> ToLinkPull(EDGE 1);"
+                .into(),
+            ports: Vec::new(),
+            in_links: vec![link(0)],
+            out_links: vec![link(1), link(3)],
+            store: StoreSpec { url: String::new(), on_unavailable: OnUnavailable::FailOpen },
+        };
+        RouterEngine::new(super::super::build_router(&manifest).unwrap(), &manifest)
+    }
+
+    fn output(engine: &mut RouterEngine) -> Vec<u16> {
+        let mut sink = Sink::default();
+        engine.take_output(&mut sink);
+        sink.0
+    }
+
+    #[test]
+    fn only_an_engine_that_serves_pulls_for_links_and_says_signals() {
+        let mut engine = engine();
+        engine.run(1);
+        assert!(output(&mut engine).is_empty());
+        engine.set_serving(true);
+        assert!(output(&mut engine).is_empty());
+        engine.run(2);
+        assert_eq!(output(&mut engine), [3]);
+        // A link that cannot take more keeps the engine from running: what comes in waits where it is.
+        engine.inject(0, 1, 0, &Bytes::from_static(&[0, 0, 0, 1, 7]), 3).unwrap();
+        assert!(output(&mut engine).is_empty());
+        engine.run(4);
+        assert_eq!(output(&mut engine), [1, 3]);
     }
 }

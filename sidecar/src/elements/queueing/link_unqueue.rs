@@ -11,7 +11,7 @@ use super::interval::{get_duration, put_duration, show_interval};
 use crate::config::Bandwidth;
 use crate::element::{
     Annotations, Arg, Args, Batch, ConfigError, Cx, Descriptor, Element, Handler, HandlerError, Packet,
-    StateKind, Time,
+    Queueing, StateKind, Time,
 };
 use crate::elements::basic::parse_handler;
 use crate::packet::BATCH;
@@ -29,6 +29,7 @@ pub(super) static DESCRIPTOR: Descriptor = Descriptor {
     ],
     reads: Annotations::EXTRA_LENGTH,
     writes: Annotations::TIMESTAMP,
+    queueing: Queueing { stores: true, ..Queueing::NONE },
     handlers: &[
         Handler::both("latency", "time on the link; setting it resets the link"),
         Handler::both("bandwidth", "bytes a second; setting it resets the link"),

@@ -9,13 +9,16 @@ use std::any::Any;
 use std::collections::VecDeque;
 
 use crate::element::{
-    Arg, Args, Batch, ConfigError, Cx, Descriptor, Element, Handler, HandlerError, Packet, StateKind,
+    Arg, Args, Batch, ConfigError, Cx, Descriptor, Element, Handler, HandlerError, Packet, Queueing,
+    StateKind,
 };
 use crate::elements::basic::parse_handler;
 use crate::state::{Reader, Schema, StateError, Stateful, Writer};
 
 const OVERFLOW: &str = "queue full";
 const RESET: &str = "queue reset";
+
+const STORE: Queueing = Queueing { stores: true, ..Queueing::NONE };
 
 /// What all queues have in common.
 pub(super) const COMMON: Descriptor = Descriptor {
@@ -32,12 +35,14 @@ pub(super) const COMMON: Descriptor = Descriptor {
     ],
     drops: &[OVERFLOW, RESET],
     state: StateKind::Small,
+    queueing: STORE,
     ..Descriptor::BASE
 };
 
 pub(super) static DESCRIPTOR: Descriptor = Descriptor {
     class: "Queue",
     summary: "stores packets in a FIFO queue",
+    queueing: Queueing { tells_full: true, fifo: true, ..STORE },
     details: "Holds packets until they are pulled. A packet that comes when CAPACITY packets wait leaves by \
               output 1, or is dropped; the first such loss is told on standard error. Sources upstream that \
               listen (InfiniteSource, Unqueue …) stop while the queue is full, and pullers downstream sleep \
@@ -64,6 +69,7 @@ pub(super) static DESCRIPTOR: Descriptor = Descriptor {
 pub(super) static FULL_NOTE: Descriptor = Descriptor {
     class: "FullNoteQueue",
     summary: "stores packets in a FIFO queue; old name of Queue",
+    queueing: Queueing { tells_full: true, fifo: true, ..STORE },
     details: "Queue under its older name.",
     example: r#"
         // The source waits while the queue is full: nothing is lost.
@@ -84,6 +90,7 @@ pub(super) static FULL_NOTE: Descriptor = Descriptor {
 pub(super) static QUICK_NOTE: Descriptor = Descriptor {
     class: "QuickNoteQueue",
     summary: "stores packets in a FIFO queue, with notice at once",
+    queueing: Queueing { tells_full: true, fifo: true, ..STORE },
     details: "As Queue. In click, its pullers sleep at once when it is empty; here they do so for all queues.",
     example: r#"
         // The source waits while the queue is full: nothing is lost.
@@ -104,6 +111,7 @@ pub(super) static QUICK_NOTE: Descriptor = Descriptor {
 pub(super) static NOTIFIER: Descriptor = Descriptor {
     class: "NotifierQueue",
     summary: "stores packets in a FIFO queue, with notice to pullers only",
+    queueing: Queueing { fifo: true, ..STORE },
     details: "As Queue, but sources upstream are not told when it is full: what they send then is lost.",
     example: r#"
         // The source does not wait when the queue is full.
@@ -125,6 +133,7 @@ pub(super) static NOTIFIER: Descriptor = Descriptor {
 pub(super) static SIMPLE: Descriptor = Descriptor {
     class: "SimpleQueue",
     summary: "stores packets in a FIFO queue, without notice to sources",
+    queueing: Queueing { fifo: true, ..STORE },
     details: "As NotifierQueue. In click, its pullers do not even learn that it is empty; here they sleep as \
               for all queues.",
     example: r#"
@@ -165,6 +174,8 @@ pub(super) enum Victim {
 /// See the module's head.
 pub(super) struct Queue {
     packets: VecDeque<Packet>,
+    /// Packets that were pulled ahead and wait beyond a cut.
+    lent: usize,
     capacity: usize,
     highwater: usize,
     drops: u64,
@@ -179,13 +190,13 @@ pub(super) fn build(
 ) -> Result<Box<dyn Element>, ConfigError> {
     let capacity = args.or("CAPACITY", 1000_usize)?;
     let packets = VecDeque::with_capacity(capacity.min(1 << 16));
-    Ok(Box::new(Queue { packets, capacity, highwater: 0, drops: 0, notice, victim }))
+    Ok(Box::new(Queue { packets, lent: 0, capacity, highwater: 0, drops: 0, notice, victim }))
 }
 
 impl Queue {
     /// Packets in the queue.
     pub(super) fn len(&self) -> usize {
-        self.packets.len()
+        self.packets.len() + self.lent
     }
 
     /// Most packets that fit.
@@ -194,7 +205,7 @@ impl Queue {
     }
 
     fn is_full(&self) -> bool {
-        self.packets.len() >= self.capacity
+        self.len() >= self.capacity
     }
 
     fn tell(&mut self, cx: &mut Cx<'_>) {
@@ -244,7 +255,7 @@ impl Queue {
     /// Drops the packets that are too many.
     fn set_capacity(&mut self, cx: &mut Cx<'_>, capacity: usize) {
         self.capacity = capacity;
-        while self.packets.len() > capacity {
+        while self.len() > capacity {
             let victim = match self.victim {
                 Victim::Newest => self.packets.pop_back(),
                 Victim::Oldest => self.packets.pop_front(),
@@ -268,7 +279,7 @@ impl Element for Queue {
                 self.overflow(cx, victim);
             }
         }
-        self.highwater = self.highwater.max(self.packets.len());
+        self.highwater = self.highwater.max(self.len());
         if self.is_full() {
             self.tell(cx);
         }
@@ -286,6 +297,15 @@ impl Element for Queue {
         if was_full && count > 0 {
             self.tell(cx);
         }
+    }
+
+    fn room(&self) -> u64 {
+        self.capacity.saturating_sub(self.len()) as u64
+    }
+
+    fn lend(&mut self, cx: &mut Cx<'_>, packets: usize) {
+        self.lent = packets;
+        self.tell(cx);
     }
 
     fn take_state(&mut self, cx: &mut Cx<'_>, old: &mut dyn Any) {
@@ -308,7 +328,7 @@ impl Element for Queue {
 
     fn read(&mut self, _cx: &mut Cx<'_>, handler: &str, _param: &str) -> Result<String, HandlerError> {
         match handler {
-            "length" => Ok(self.packets.len().to_string()),
+            "length" => Ok(self.len().to_string()),
             "highwater_length" => Ok(self.highwater.to_string()),
             "capacity" => Ok(self.capacity.to_string()),
             "drops" => Ok(self.drops.to_string()),
@@ -320,7 +340,7 @@ impl Element for Queue {
         match handler {
             "reset_counts" => {
                 self.drops = 0;
-                self.highwater = self.packets.len();
+                self.highwater = self.len();
             }
             "reset" => {
                 for packet in self.packets.drain(..) {
@@ -351,6 +371,7 @@ impl Stateful for Queue {
         w.put_u64(self.capacity as u64);
         w.put_u64(self.drops);
         w.put_u32(self.highwater as u32);
+        w.put_u32(self.lent as u32);
         w.put_u32(self.packets.len() as u32);
         for packet in &self.packets {
             packet.save(w);
@@ -363,6 +384,7 @@ impl Stateful for Queue {
             .map_err(|_| StateError::Invalid { what: "capacity", value: capacity })?;
         self.drops = r.get_u64()?;
         self.highwater = r.get_u32()? as usize;
+        self.lent = r.get_u32()? as usize;
         self.packets.clear();
         let count = r.get_u32()?;
         if count as usize > self.capacity {

@@ -11,7 +11,7 @@ use super::queue::Queue;
 use crate::config::{split_arguments, split_words};
 use crate::element::{
     Arg, Args, Batch, ConfigError, Cx, Descriptor, Element, ElementId, Handler, HandlerError, Packet,
-    StateKind, Time,
+    Queueing, StateKind, Time,
 };
 use crate::elements::basic::parse_handler;
 use crate::state::{Reader, Schema, StateError, Stateful, Writer};
@@ -42,6 +42,7 @@ pub(super) static DESCRIPTOR: Descriptor = Descriptor {
         ),
     ],
     ties: |config| queue_names(&split_arguments(config)),
+    queueing: Queueing { looks_for_queues: true, ..Queueing::NONE },
     handlers: &[
         Handler::read("drops", "packets dropped"),
         Handler::both("min_thresh", "average queue length up to which nothing is dropped"),

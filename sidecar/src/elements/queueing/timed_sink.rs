@@ -33,11 +33,13 @@ pub(super) static DESCRIPTOR: Descriptor = Descriptor {
 
 struct TimedSink {
     interval: Duration,
+    /// The last pull gave nothing because its packet had to come over a link.
+    owed: bool,
 }
 
 fn build(args: &Args<'_>) -> Result<Box<dyn Element>, ConfigError> {
     let interval = args.or("INTERVAL", Duration::from_millis(500))?.max(SHORTEST);
-    Ok(Box::new(TimedSink { interval }))
+    Ok(Box::new(TimedSink { interval, owed: false }))
 }
 
 impl Element for TimedSink {
@@ -46,9 +48,20 @@ impl Element for TimedSink {
     }
 
     fn timer(&mut self, cx: &mut Cx<'_>, batch: &mut Batch) {
+        let _earlier = cx.take_owed();
         cx.pull(0, batch, 1);
+        self.owed = cx.take_owed() && batch.is_empty();
         batch.clear();
         cx.set_timer(cx.now() + self.interval);
+    }
+
+    fn task(&mut self, cx: &mut Cx<'_>, batch: &mut Batch) -> bool {
+        if !std::mem::take(&mut self.owed) {
+            return false; // Woken by a queue, but it is not yet time.
+        }
+        cx.pull(0, batch, 1);
+        batch.clear();
+        true
     }
 
     fn read(&mut self, _cx: &mut Cx<'_>, handler: &str, _param: &str) -> Result<String, HandlerError> {
@@ -94,7 +107,25 @@ impl Stateful for TimedSink {
 mod tests {
     use std::time::Duration;
 
+    use crate::packet::{Batch, Packet};
     use crate::testing::Bench;
+
+    #[test]
+    fn a_packet_that_has_to_come_over_a_link_is_taken_when_it_is_there() {
+        let mut bench =
+            Bench::new("l :: FromLinkPull(EDGE 1, SIGNAL 2) -> c :: Counter -> TimedSink(100ms);");
+        let arrive = |bench: &mut Bench| {
+            let mut batch: Batch = [Packet::from_slice(b"x")].into_iter().collect();
+            bench.router.inject(1, &mut batch, bench.now);
+            bench.settle(9);
+            bench.read("c", "count")
+        };
+        bench.advance(Duration::from_millis(110));
+        assert_eq!(arrive(&mut bench), "1");
+        assert_eq!(arrive(&mut bench), "1"); // for the next interval
+        bench.advance(Duration::from_millis(100));
+        assert_eq!(arrive(&mut bench), "2");
+    }
 
     #[test]
     fn a_packet_is_pulled_every_interval() {

@@ -3,7 +3,7 @@
 use super::contents::{Contents, DATA_HANDLER, DATASIZE, LENGTH, LENGTH_HANDLER};
 use super::{AtEnd, left, parse_as};
 use crate::element::{
-    Arg, Args, Batch, ConfigError, Cx, Descriptor, Element, Handler, HandlerError, StateKind, Time,
+    Arg, Args, Batch, ConfigError, Cx, Descriptor, Element, Handler, HandlerError, Queueing, StateKind, Time,
 };
 use crate::state::{Reader, Schema, StateError, Stateful, Writer};
 
@@ -23,6 +23,7 @@ pub(super) static DESCRIPTOR: Descriptor = Descriptor {
         Arg::keyword("END_CALL", "HANDLER [VALUE]", "", "write handler called at the limit"),
     ],
     writes: anf_click::Annotations::TIMESTAMP,
+    queueing: Queueing { heeds_full: true, ..Queueing::NONE },
     handlers: &[
         Handler::read("count", "packets made"),
         Handler::write("reset", "sets count to 0"),
@@ -32,8 +33,8 @@ pub(super) static DESCRIPTOR: Descriptor = Descriptor {
         DATA_HANDLER,
         LENGTH_HANDLER,
     ],
-    state: StateKind::Small,
     ties: AtEnd::ties,
+    state: StateKind::Small,
     details: "Makes BURST packets each time it runs, as often as it can; it rests while a queue behind it is \
               full. Pulled, it has a packet whenever it is asked. At the limit it calls END_CALL or stops the \
               router, again whenever a handler lets it go on and it reaches the limit once more.",

@@ -9,7 +9,7 @@ use super::sampling::Sampling;
 use crate::config::Value;
 use crate::element::{
     Annotations, Arg, Args, Batch, ConfigError, Cx, Descriptor, Element, Handler, HandlerError, Outside,
-    Packet, StateKind, Time,
+    Packet, Queueing, StateKind, Time,
 };
 use crate::elements::basic::parse_handler;
 use crate::elements::source::split_call;
@@ -51,6 +51,7 @@ pub(super) static DESCRIPTOR: Descriptor = Descriptor {
             | Annotations::TRANSPORT_HEADER.0
             | Annotations::DST_IP.0,
     ),
+    queueing: Queueing { heeds_full: true, ..Queueing::NONE },
     ties,
     handlers: &[
         Handler::read("count", "packets sent"),
