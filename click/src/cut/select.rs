@@ -75,24 +75,29 @@ fn check_names(parts: &[PartSpec], report: &mut Report) {
 /// Elements by name, compounds with all that is inside.
 struct Index<'a> {
     names: HashMap<&'a str, Vec<usize>>,
+    /// Elements by class, for patterns that name no element.
+    classes: HashMap<&'a str, Vec<usize>>,
 }
 
 impl<'a> Index<'a> {
     fn new(flat: &'a FlatGraph) -> Self {
         let mut names: HashMap<&str, Vec<usize>> = HashMap::new();
+        let mut classes: HashMap<&str, Vec<usize>> = HashMap::new();
         for (index, element) in flat.elements.iter().enumerate() {
             let name = element.name.as_str();
             let compounds = name.match_indices('/').map(|(at, _)| &name[..at]);
             for name in compounds.chain([name]) {
                 names.entry(name).or_default().push(index);
             }
+            classes.entry(&element.class).or_default().push(index);
         }
-        Self { names }
+        Self { names, classes }
     }
 
     fn matches(&self, pattern: &str) -> BTreeSet<usize> {
         if !pattern.contains(['*', '?']) {
-            return self.names.get(pattern).into_iter().flatten().copied().collect();
+            let named = self.names.get(pattern).or_else(|| self.classes.get(pattern));
+            return named.into_iter().flatten().copied().collect();
         }
         let matching =
             self.names.iter().filter(|(name, _)| matches_glob(pattern.as_bytes(), name.as_bytes()));

@@ -157,6 +157,14 @@ fn compounds_are_taken_whole_by_name_and_cut_through_the_middle_by_pattern() {
 }
 
 #[test]
+fn a_class_stands_for_all_its_elements_unless_an_element_has_that_name() {
+    let cut = cut_up(NAT, &[("wrap", &["EtherEncap"])]).unwrap();
+    let part = cut.part("wrap").unwrap();
+    assert!(part.graph.element("out").is_some() && part.graph.element("back").is_some());
+    assert_eq!(part.elements, 2);
+}
+
+#[test]
 fn loops_between_parts_are_marked() {
     let text = "Source -> a :: Null; a -> b :: Tee; b[1] -> a; b[0] -> c :: Discard";
     let cut = cut_up(text, &[("x", &["a"]), ("y", &["b"]), ("z", &["c"])]).unwrap();

@@ -163,7 +163,8 @@ pub(crate) struct MigrateArgs {
 /// A cut on the command line.
 #[derive(Debug, Clone, Default, Args)]
 pub(crate) struct CutArgs {
-    /// NAME=ELEMENTS: a sub-function of these elements, separated by commas: names, globs, compounds. Repeatable.
+    /// NAME=ELEMENTS: a sub-function of these elements, separated by commas: names, globs, compounds, classes.
+    /// Repeatable.
     #[arg(long = "sub", value_name = "NAME=ELEMENTS", value_parser = parse_part)]
     pub(crate) parts: Vec<(String, Vec<String>)>,
 }

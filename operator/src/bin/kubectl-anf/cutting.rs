@@ -2,10 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use anf_click::{Cut, CutEdge};
+use anf_click::Cut;
 use anf_crds::{AtomicFunction, MigrationPolicy, SubFunction};
+use anf_sidecar::link_map::{self, LinkMap};
 use kube::ResourceExt;
-use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::args::{CutArgs, OutputFormat};
@@ -100,37 +100,9 @@ fn manifest(function: &AtomicFunction) -> Value {
     json!({"apiVersion": "atomicnf.dev/v1alpha1", "kind": "AtomicFunction", "metadata": metadata, "spec": spec})
 }
 
-/// One cut edge in the map beside the Click files.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct LinkEntry {
-    edge: u16,
-    from_part: String,
-    from: String,
-    to_part: String,
-    to: String,
-    mode: String,
-    annotations: Vec<&'static str>,
-    in_cycle: bool,
-}
-
-impl LinkEntry {
-    fn of(edge: &CutEdge) -> Self {
-        Self {
-            edge: edge.id,
-            from_part: edge.from_part.clone(),
-            from: edge.from.clone(),
-            to_part: edge.to_part.clone(),
-            to: edge.to.clone(),
-            mode: edge.mode.to_string(),
-            annotations: edge.annotations.names().collect(),
-            in_cycle: edge.in_cycle,
-        }
-    }
-}
-
+/// A runnable text for each part, and the map of what crosses between them.
 fn write_parts(dir: &Path, function: &AtomicFunction, cut: &Cut) -> Result<(), CliError> {
-    let write = |name: String, text: String| {
+    let write = |name: &Path, text: String| {
         let path = dir.join(name);
         match std::fs::write(&path, text) {
             Ok(()) => println!("{}", path.display()),
@@ -139,16 +111,14 @@ fn write_parts(dir: &Path, function: &AtomicFunction, cut: &Cut) -> Result<(), C
         Ok(())
     };
     std::fs::create_dir_all(dir).map_err(|e| CliError::Write { path: dir.into(), cause: e.to_string() })?;
-    for part in &cut.parts {
-        let head = format!(
-            "// Part {} of {}. links.yaml says what its links carry.\n",
-            part.name,
-            function.name_any()
-        );
-        write(format!("{}.click", part.name), format!("{head}{}", part.graph))?;
+    let map = LinkMap::of(cut);
+    for (entry, part) in map.parts.iter().zip(&cut.parts) {
+        let name = function.name_any();
+        let head =
+            format!("// Part {} of {name}. {} says what its links carry.\n", part.name, link_map::FILE);
+        write(&entry.file, format!("{head}{}", part.graph))?;
     }
-    let links: Vec<LinkEntry> = cut.edges.iter().map(LinkEntry::of).collect();
-    write("links.yaml".into(), output::render(OutputFormat::Yaml, &links)? + "\n")
+    write(Path::new(link_map::FILE), output::render(OutputFormat::Json, &map)? + "\n")
 }
 
 #[cfg(test)]
@@ -226,7 +196,14 @@ spec:
         let read = |name: &str| std::fs::read_to_string(dir.join(name)).expect(name);
         assert!(read("count.click").contains("c :: Counter"));
         assert!(read("main.click").contains("FromDevice(eth0)"));
-        assert!(read("links.yaml").contains("fromPart: main"));
+        let map = LinkMap::read(&dir).expect("a map");
+        assert_eq!(map, LinkMap::of(&cut));
+        assert_eq!((map.edges[0].from_part.as_str(), map.edges[1].mode.as_str()), ("main", "push"));
+        for entry in &map.parts {
+            let ast =
+                anf_click::parse(&entry.name, &read(&entry.file.display().to_string())).expect("a text");
+            anf_click::flatten(&ast, &[]).expect("a graph");
+        }
         std::fs::remove_dir_all(&dir).expect("removed");
     }
 }
