@@ -8,6 +8,7 @@ mod drive;
 mod elements;
 pub mod example;
 mod load;
+pub mod parts;
 pub mod reference;
 mod run;
 mod signals;

@@ -109,6 +109,7 @@ fn make_core(graph: &SettledGraph, classes: Vec<&'static Descriptor>, env: &mut 
         now: env.now,
         simulated: env.simulated,
         dry: env.dry,
+        part: env.part,
         configs: flat.elements.iter().map(|e| e.config.clone()).collect(),
         index: names.iter().enumerate().map(|(id, name)| (name.clone(), id as u32)).collect(),
         names,

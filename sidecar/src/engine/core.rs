@@ -44,6 +44,7 @@ pub(crate) struct Core {
     pub(crate) now: Time,
     pub(crate) simulated: bool,
     pub(crate) dry: bool,
+    pub(crate) part: bool,
     pub(crate) names: Vec<String>,
     pub(crate) configs: Vec<String>,
     pub(crate) index: HashMap<String, u32>,

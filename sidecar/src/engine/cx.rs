@@ -413,12 +413,12 @@ impl Cx<'_> {
 
     /// Prints a message for the user, a line of standard error.
     pub fn message(&self, message: impl std::fmt::Display) {
-        self.core.console.message(message);
+        self.core.console.message(self.name(), message);
     }
 
     /// Standard output, for elements that write packets there.
     pub fn standard_output(&self) -> Box<dyn std::io::Write + Send> {
-        self.core.console.output()
+        self.core.console.output(self.name())
     }
 
     /// Gives a packet to the link of cut edge `edge`.

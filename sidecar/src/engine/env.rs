@@ -22,6 +22,9 @@ pub struct Env {
     pub simulated: bool,
     /// Whether whoever runs the router serves its handlers over control sockets; without, asking for one is an error.
     pub control_sockets: bool,
+    /// Whether the router is one part of several: a stop request that no driver script here decides about is for whoever
+    /// runs them all ([`Router::take_stop_requests`](super::Router::take_stop_requests)).
+    pub part: bool,
     /// Whether nothing outside is touched: no file and no device is opened. Such a router can be initialised, to find
     /// what is wrong with it, and cannot be run.
     pub dry: bool,

@@ -94,7 +94,7 @@ impl Router {
             worked |= self.call(element, |element, cx, batch| element.task(cx, batch));
         }
         // First: the driver script may set timers and schedule tasks.
-        let stop = self.stopped();
+        let stop = self.stopped() && self.core.finished;
         Pass { worked, ready: !self.core.ready.is_empty(), next_timer: self.core.timers.next(), stop }
     }
 
@@ -248,7 +248,7 @@ impl Router {
                 if let Err(error) =
                     super::handlers::write(&mut self.elements, &mut self.core, u32::MAX, &handler, &value)
                 {
-                    self.core.console.message(format_args!("{handler}: {error}"));
+                    self.core.console.message("", format_args!("{handler}: {error}"));
                 }
             }
         }
@@ -259,9 +259,27 @@ impl Router {
     #[inline]
     fn stopped(&mut self) -> bool {
         if self.core.stops > 0 && !self.core.finished {
+            if self.core.part && self.core.driver.is_none() {
+                return true;
+            }
             self.answer_stops();
         }
         self.core.finished
+    }
+
+    /// Stop requests that are for another part to decide about.
+    pub fn take_stop_requests(&mut self) -> u32 {
+        if self.core.driver.is_some() { 0 } else { std::mem::take(&mut self.core.stops) }
+    }
+
+    /// Whether a driver script here decides about stop requests.
+    pub fn has_driver(&self) -> bool {
+        self.core.driver.is_some()
+    }
+
+    /// Whether some task is ready for the next pass, and when the next timer is due.
+    pub fn pending(&mut self) -> (bool, Option<Time>) {
+        (!self.core.ready.is_empty(), self.core.timers.next())
     }
 
     #[cold]
