@@ -1,8 +1,10 @@
 //! Third stage: what has to be made and removed, given what is there. Pure.
 //!
 //! Each sub-function has one pod that owns it, or is to. A pod that is gone is made anew with the last epoch that is
-//! known, so that it can claim the next; one that came too late (another owns) is removed. Pods of a migration that is
-//! under way are the migration's business. Labels only tell what a pod was made for: who owns is what sidecars say.
+//! known, so that it can claim the next; one that came too late (another owns) is removed. So is an owner whose epoch is
+//! below one that was recorded: it restarted while the store was empty, and its neighbours, who remember, refuse it.
+//! Pods of a migration that is under way are the migration's business. Labels only tell what a pod was made for: who
+//! owns is what sidecars say.
 //!
 //! A pod that runs an older manifest is replaced: parts of different graphs do not talk to each other.
 
@@ -82,6 +84,8 @@ enum Standing {
     Outdated,
     /// It owns, or starts to: the one to keep.
     Owner,
+    /// It owns at an epoch that was passed already: its neighbours refuse it.
+    Behind,
     /// It was made to own and does not (yet): it starts or cannot be asked.
     Hopeful,
     /// It was made to own, but another does, or did after it.
@@ -93,7 +97,9 @@ enum Standing {
 }
 
 fn standing(observed: &Observed<'_>, part: &Part, pod: &Pod) -> Standing {
-    let role = observed.status_of(pod).map(|status| status.role);
+    let status = observed.status_of(pod);
+    let role = status.map(|status| status.role);
+    let passed = status.is_some_and(|status| status.epoch < observed.recorded_epoch(part.name()));
     let moving = observed.moving(part.name());
     let of_migration =
         moving.is_some_and(|m| pods::label(pod, labels::LABEL_MIGRATION) == pod::label_value(&m.name_any()));
@@ -104,6 +110,7 @@ fn standing(observed: &Observed<'_>, part: &Part, pod: &Pod) -> Standing {
         return if moving.is_some() { Standing::InUse } else { Standing::Outdated };
     }
     match (role, pods::label(pod, labels::LABEL_ROLE)) {
+        (Some(Role::Owner), _) if passed && moving.is_none() => Standing::Behind,
         (Some(Role::Owner), _) => Standing::Owner,
         // A source that has sealed is still needed until its migration ends.
         (_, labels::ROLE_OWNER | labels::ROLE_RETIRED) if moving.is_some() => Standing::InUse,
@@ -140,6 +147,7 @@ fn pods_of_part(observed: &Observed<'_>, family: Family<'_>, part: &Part, built:
             }
             Standing::Hopeful if keep.as_ref() == Some(&name) => {}
             Standing::Outdated => built.delete.push((name, "it runs an older graph")),
+            Standing::Behind => built.delete.push((name, "the store has forgotten the sub-function's epoch")),
             Standing::Late => built.delete.push((name, "another pod owns the sub-function")),
             // What two pods say at two moments of a handover is no contradiction.
             Standing::Owner if observed.moving(part.name()).is_some() => {}

@@ -65,14 +65,18 @@ impl Observed<'_> {
         })
     }
 
-    /// The highest epoch that anybody ever told of this sub-function; 0 if it was never owned.
-    pub fn last_epoch(&self, sub_function: &str) -> u64 {
+    /// The epoch of this sub-function in the function's status; 0 if it was never owned.
+    pub fn recorded_epoch(&self, sub_function: &str) -> u64 {
         let recorded = self.function.status.iter().flat_map(|status| &status.sub_functions);
         let recorded = recorded.filter(|sub| sub.name == sub_function).filter_map(|sub| sub.epoch);
-        let recorded = recorded.filter_map(|epoch| u64::try_from(epoch).ok());
+        recorded.filter_map(|epoch| u64::try_from(epoch).ok()).max().unwrap_or(0)
+    }
+
+    /// The highest epoch that anybody ever told of this sub-function; 0 if it was never owned.
+    pub fn last_epoch(&self, sub_function: &str) -> u64 {
         let told =
             self.pods_of(sub_function).filter_map(|pod| self.status_of(pod)).map(|status| status.epoch);
-        recorded.chain(told).max().unwrap_or(0)
+        told.max().unwrap_or(0).max(self.recorded_epoch(sub_function))
     }
 }
 

@@ -61,7 +61,7 @@ pub struct ServeArgs {
     /// The file with the function's key.
     #[arg(long, env = "ANF_KEY_FILE", value_name = "FILE")]
     pub key_file: PathBuf,
-    /// Claim ownership if the directory stands at this epoch (0: nobody owned yet).
+    /// Claim the epoch after this one, unless the directory is past it (0: nobody owned yet).
     #[arg(long, env = "ANF_CLAIM_EPOCH", value_name = "EPOCH", conflicts_with = "standby")]
     pub claim_epoch: Option<u64>,
     /// Wait for a handover.

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use crate::Test;
 use crate::world::{MOVING, World, expect_failure, expect_words, wait_pod};
 
-const SYSTEM: &str = "atomicnf-system";
+pub(crate) const SYSTEM: &str = "atomicnf-system";
 const END_PATIENCE: Duration = Duration::from_secs(150);
 const SOON: Duration = Duration::from_secs(60);
 
@@ -118,7 +118,7 @@ fn two_moves(world: &mut World) -> Result<(), Error> {
 }
 
 /// Kills the sidecar of a pod with SIGKILL as soon as it runs: a handover takes longer than that to get to its seal.
-fn kill_at_birth(node: &str, pod: &str) -> Result<(), Error> {
+pub(crate) fn kill_sidecar(node: &str, pod: &str) -> Result<(), Error> {
     let script = format!(
         "for try in $(seq 600); do \
            for environment in $(grep -lsx -z ANF_OWNER_ID={pod} /proc/[0-9]*/environ); do \
@@ -138,7 +138,7 @@ fn target_killed(world: &mut World) -> Result<(), Error> {
         "atomicnf.dev/function={function},atomicnf.dev/subfunction={MOVING},atomicnf.dev/role=target"
     );
     let target = wait_pod(&labels, SOON)?;
-    kill_at_birth(&node, &target)?;
+    kill_sidecar(&node, &target)?;
     // The operator may try again with another target: then it has to succeed.
     let migration = Migration::wait_end("target-killed", END_PATIENCE)?;
     if !migration.has_succeeded() {
@@ -168,18 +168,15 @@ fn operator_killed(world: &mut World) -> Result<(), Error> {
     Ok(())
 }
 
+/// The chart's Deployment of a component, as kubectl takes it.
+pub(crate) fn deployment(component: &str) -> Result<String, Error> {
+    let labels = format!("app.kubernetes.io/component={component}");
+    let name = kubectl(&["get", "deployment", "-n", SYSTEM, "-l", &labels, "-o", "name"])?;
+    Ok(name.trim().to_owned())
+}
+
 fn redis_down(world: &mut World) -> Result<(), Error> {
-    let redis = kubectl(&[
-        "get",
-        "deployment",
-        "-n",
-        SYSTEM,
-        "-l",
-        "app.kubernetes.io/component=redis",
-        "-o",
-        "name",
-    ])?;
-    let redis = redis.trim();
+    let redis = &deployment("redis")?;
     kubectl(&["scale", "-n", SYSTEM, redis, "--replicas=0"])?;
     let refused = refused_without_redis(world);
     kubectl(&["scale", "-n", SYSTEM, redis, "--replicas=1"])?;

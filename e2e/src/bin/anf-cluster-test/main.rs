@@ -6,6 +6,7 @@
 mod faults;
 mod graphs;
 mod moves;
+mod upgrades;
 mod world;
 
 use std::process::ExitCode;
@@ -33,7 +34,7 @@ type Test = (&'static str, fn(&mut World) -> Result<(), Error>);
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let wanted = |name: &str| arguments.filter.as_deref().is_none_or(|filter| name.contains(filter));
-    let groups = [moves::TESTS, graphs::TESTS, faults::TESTS];
+    let groups = [moves::TESTS, graphs::TESTS, faults::TESTS, upgrades::TESTS];
     let tests: Vec<Test> = groups.concat().into_iter().filter(|(name, _)| wanted(name)).collect();
     if arguments.list {
         tests.iter().for_each(|(name, _)| println!("{name}: test"));

@@ -80,6 +80,25 @@ fn a_pod_that_came_too_late_to_own_is_replaced_by_one_that_tries_the_next_epoch(
 }
 
 #[test]
+fn an_owner_below_the_recorded_epoch_is_replaced_by_one_that_goes_on_from_it() {
+    let mut function = function();
+    function.status =
+        serde_json::from_value(serde_json::json!({"subFunctions": [{"name": "count", "epoch": 3}]})).ok();
+    let (mut observed, validated) = built_before(&function);
+    let manifest = &count(&validated).manifest;
+    observed.with_pod(pod("restarted", "owner", manifest), Role::Owner, 1);
+    let built = build(&observed, &validated, &image());
+    assert_eq!(built.delete, [("restarted".to_owned(), "the store has forgotten the sub-function's epoch")]);
+    assert_eq!(created(&built, "count").as_ref().and_then(claim).as_deref(), Some("3"));
+    // Its successor owns at the next one and stays, while the first one ends.
+    observed.pods[0].metadata.deletion_timestamp =
+        serde_json::from_value(serde_json::json!("2026-01-01T00:00:00Z")).ok();
+    observed.with_pod(pod("successor", "owner", manifest), Role::Owner, 4);
+    let built = build(&observed, &validated, &image());
+    assert!(built.delete.is_empty() && created(&built, "count").is_none(), "{:?}", built.delete);
+}
+
+#[test]
 fn pods_of_a_migration_under_way_are_left_alone() {
     let function = function();
     let (mut observed, validated) = built_before(&function);

@@ -32,9 +32,9 @@ const HISTORY: usize = 16;
 /// How a sidecar begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StartMode {
-    /// Claim ownership if the directory stands at this epoch (0: nobody owned yet).
+    /// Claim the next epoch unless the directory is past this one (0: nobody owned yet).
     Claim {
-        /// The epoch that is expected.
+        /// The last epoch that is known.
         expected: u64,
     },
     /// Wait for a handover.

@@ -76,9 +76,8 @@ impl Node {
         let epoch = ownership.as_ref().map_or(0, |known| known.epoch);
         let claim = match self.start {
             _ if mine => Some(epoch + 1),
-            StartMode::Claim { expected } if expected == epoch || ownership.is_none() => {
-                Some(epoch.max(expected) + 1)
-            }
+            // A directory below what was expected has forgotten: it was lost, and an owner began anew in it.
+            StartMode::Claim { expected } if epoch <= expected => Some(expected + 1),
             _ => None,
         };
         match (claim, ownership) {

@@ -89,6 +89,20 @@ fn a_store_that_is_emptied_under_a_new_flow_holds_no_packet_back() {
 }
 
 #[test]
+fn a_store_that_stands_below_the_last_known_epoch_is_claimed_above_it() {
+    for seed in seeds().take(10) {
+        let mut world = World::new(seed, Faults::default());
+        for _ in 0..MOVES {
+            assert!(world.hand_over(), "seed {seed}");
+        }
+        // One epoch for the first owner, and one for each move.
+        let last = u64::from(MOVES) + 1;
+        assert_eq!(world.succeed_after_amnesia(), last + 1, "seed {seed}");
+        assert!(world.hand_over(), "seed {seed}: the neighbours do not take to the successor");
+    }
+}
+
+#[test]
 fn all_faults_together_cost_no_packet() {
     run(Faults {
         call_off: true,

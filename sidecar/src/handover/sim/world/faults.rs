@@ -60,6 +60,23 @@ impl World {
         }
     }
 
+    /// The owner dies, the store has forgotten it, and its container begins anew at the epoch that it was made for: one
+    /// that the neighbours know to be past. A successor is made by whoever remembers; the epoch that it gets to.
+    pub(in super::super) fn succeed_after_amnesia(&mut self) -> u64 {
+        self.store_lost = true;
+        let remembered = self.sides[self.owner].node.epoch();
+        self.kill(self.owner);
+        self.store.shards.remove("nat");
+        let behind = self.add_nat("nat-behind", StartMode::Claim { expected: 0 });
+        self.run_for(200 * MS);
+        assert!(self.sides[behind].node.epoch() < remembered, "seed {}: nothing was forgotten", self.seed);
+        self.kill(behind);
+        let successor = self.add_nat("nat-successor", StartMode::Claim { expected: remembered });
+        self.run_for(200 * MS);
+        self.owner = successor;
+        self.sides[successor].node.epoch()
+    }
+
     pub(super) fn after_move(&mut self, moved: bool) -> bool {
         self.set_store_down(false);
         self.run_for(40 * MS);
