@@ -1,5 +1,7 @@
 //! Every element's class, and the number of ports it gets.
 
+use std::collections::HashSet;
+
 use super::codes::Counts;
 use crate::catalog::{Catalog, ClassInfo};
 use crate::diagnostic::{Diagnostic, Diagnostics, Report};
@@ -9,15 +11,19 @@ use crate::{limits, suggest};
 /// Number of inputs and outputs of each element.
 pub(super) type PortCounts = Vec<(u32, u32)>;
 
+/// A class that is not known is reported where it is first used.
 pub(super) fn look_up(flat: &FlatGraph, catalog: &dyn Catalog) -> Result<Vec<ClassInfo>, Diagnostics> {
     let names = catalog.class_names();
+    let mut unknown: HashSet<&str> = HashSet::new();
     let mut report = Report::default();
     let mut classes = Vec::with_capacity(flat.elements.len());
-    for element in &flat.elements {
-        match catalog.class_with(&element.class, &element.config) {
-            Some(class) => classes.push(class),
-            None => report.push(unknown_class(flat, element, &names)),
+    for element in in_order_of_text(flat) {
+        if catalog.class(&element.class).is_none() && unknown.insert(&element.class) {
+            report.push(unknown_class(flat, element, &names));
         }
+    }
+    for element in &flat.elements {
+        classes.extend(catalog.class_with(&element.class, &element.config));
         let own_name = element.name.rsplit('/').next().unwrap_or_default();
         if catalog.class(own_name).is_some() {
             let message = format!("class ‘{own_name}’ used as element name");
@@ -26,6 +32,15 @@ pub(super) fn look_up(flat: &FlatGraph, catalog: &dyn Catalog) -> Result<Vec<Cla
         }
     }
     report.finish(classes)
+}
+
+/// The elements of a compound class stand after those around it in the graph, but may stand before them in the text.
+fn in_order_of_text(flat: &FlatGraph) -> Vec<&Element> {
+    let mut elements: Vec<&Element> = flat.elements.iter().collect();
+    if elements.windows(2).all(|pair| pair[0].file == pair[1].file) {
+        elements.sort_by_key(|element| element.pos);
+    }
+    elements
 }
 
 /// A word alone may have been meant as an element.

@@ -95,6 +95,15 @@ fn all_unknown_classes_are_told_at_once_with_suggestions() {
             "t.click:1:37: error: undeclared element ‘dst’\n  help: did you mean \"dest\"?",
         ]
     );
+    // Each once, in the order of the text, however often a compound is used.
+    is_told(
+        "elementclass C { input -> Firstt -> Secondd -> output }\nSource -> C -> C -> Thirdd -> Firstt -> Discard",
+        &[
+            "1:27: unknown element class ‘Firstt’",
+            "1:37: unknown element class ‘Secondd’",
+            "2:21: unknown element class ‘Thirdd’",
+        ],
+    );
     is_told("Queue :: Null", &["1:1: class ‘Queue’ used as element name"]);
 }
 
