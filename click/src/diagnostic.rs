@@ -124,6 +124,13 @@ impl Report {
         self.push(Diagnostic::error(place, message));
     }
 
+    /// Adds what was found in another text.
+    pub(crate) fn append(&mut self, other: Report) {
+        self.left_out += other.left_out;
+        other.found.into_iter().for_each(|diagnostic| self.push(diagnostic));
+        self.closed |= other.closed;
+    }
+
     /// Takes no more: what follows would only be a consequence of what is reported.
     pub(crate) fn close(&mut self) {
         self.closed = true;

@@ -28,6 +28,6 @@ pub use cut::{Cut, CutEdge, MAIN, Part, PartSpec, Signal, cut, tied_groups};
 pub use diagnostic::{Diagnostic, Diagnostics, Place, Pos, Severity};
 pub use flatten::flatten;
 pub use graph::{Connection, Element, ElementId, FlatGraph, PortRef};
-pub use parse::parse;
+pub use parse::{Libraries, Library, parse, parse_with};
 pub use settle::{Mode, SettledGraph, check_class, settle};
 pub use suggest::distance;

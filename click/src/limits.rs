@@ -3,6 +3,8 @@
 
 /// Bytes of one Click text. An object in Kubernetes holds 1.5 MiB; a file with 100,000 routes has 3.
 pub const TEXT_BYTES: usize = 16 << 20;
+/// Texts taken in by `require(library ...)`.
+pub const LIBRARIES: usize = 64;
 /// Letters of one word in a text.
 pub const WORD_BYTES: usize = 255;
 /// Letters of an element's full name, compounds included.

@@ -4,6 +4,7 @@
 
 mod chain;
 mod class;
+mod library;
 
 use crate::ast::{Ast, Statement};
 use crate::config;
@@ -11,38 +12,46 @@ use crate::diagnostic::{Diagnostic, Diagnostics, Place, Pos};
 use crate::lex::{Lexer, Token};
 use crate::limits;
 
+pub use library::{Libraries, Library};
+use library::{NoLibraries, Shelf};
+
 /// Reads a Click text. `file` is the name that messages carry.
 ///
 /// # Errors
 /// Every syntax error of the text, with its place.
 pub fn parse(file: &str, text: &str) -> Result<Ast, Diagnostics> {
-    read(file, text, Within::File)
+    read(file, text, Within::File, &NoLibraries)
+}
+
+/// Reads a Click text whose `require(library NAME)` takes in what `libraries` has under that name.
+///
+/// # Errors
+/// Every syntax error of the text and of the libraries, with its place.
+pub fn parse_with(file: &str, text: &str, libraries: &dyn Libraries) -> Result<Ast, Diagnostics> {
+    read(file, text, Within::File, libraries)
 }
 
 /// Reads the inside of a compound element that has no parameters: a text of its own that may use `input` and
 /// `output`.
 pub(crate) fn parse_body(file: &str, text: &str) -> Result<Ast, Diagnostics> {
-    read(file, text, Within::Compound)
+    read(file, text, Within::Compound, &NoLibraries)
 }
 
-fn read(file: &str, text: &str, within: Within) -> Result<Ast, Diagnostics> {
+fn read(file: &str, text: &str, within: Within, libraries: &dyn Libraries) -> Result<Ast, Diagnostics> {
     if text.len() > limits::TEXT_BYTES {
         let place = Place { file: file.into(), pos: Pos::default() };
         let message = format!("the text has {} bytes; at most {} are read", text.len(), limits::TEXT_BYTES);
         return Err(Diagnostic::error(&place, message).into());
     }
-    let mut parser = Parser { lexer: Lexer::new(file, text), depth: 0, ports: 0 };
-    let statements = parser.statements(within);
-    // A body must not close what it does not open.
-    if *parser.lexer.peek() != Token::End {
-        let (token, place) = parser.lexer.next();
-        parser.syntax_error(&token, &place);
-    }
+    let mut shelf = Shelf::new(libraries, text.len());
+    let mut parser = Parser { lexer: Lexer::new(file, text), shelf: &mut shelf, depth: 0, ports: 0 };
+    let statements = parser.whole(within);
     parser.lexer.report.finish(Ast { file: file.into(), statements })
 }
 
-struct Parser<'a> {
+struct Parser<'a, 's> {
     lexer: Lexer<'a>,
+    shelf: &'a mut Shelf<'s>,
     depth: usize,
     /// Ports named so far, in lists and ranges.
     ports: usize,
@@ -56,7 +65,17 @@ enum Within {
     Group,
 }
 
-impl Parser<'_> {
+impl Parser<'_, '_> {
+    /// Statements up to the end of the text: a body must not close what it does not open.
+    fn whole(&mut self, within: Within) -> Vec<Statement> {
+        let statements = self.statements(within);
+        if *self.lexer.peek() != Token::End {
+            let (token, place) = self.lexer.next();
+            self.syntax_error(&token, &place);
+        }
+        statements
+    }
+
     fn error_here(&mut self, message: impl Into<String>) {
         let place = self.lexer.next_place();
         self.lexer.report.error(&place, message);
@@ -96,7 +115,7 @@ impl Parser<'_> {
                     statements.extend(chain.map(Statement::Chain));
                 }
                 Token::ElementClass => statements.extend(self.element_class()),
-                Token::Require => statements.push(self.require()),
+                Token::Require => statements.extend(self.require(within)),
                 Token::Define => statements.push(self.define()),
                 Token::Other(';') => {
                     self.lexer.next();
@@ -119,9 +138,11 @@ impl Parser<'_> {
         config
     }
 
-    fn require(&mut self) -> Statement {
+    /// `require(…)`, and behind it the statements of the libraries that it names.
+    fn require(&mut self, within: Within) -> Vec<Statement> {
         self.lexer.next();
         let mut packages = Vec::new();
+        let mut taken_in = Vec::new();
         if self.expect(&Token::Other('(')) {
             let place = self.lexer.place();
             for argument in config::split(&self.config()) {
@@ -129,12 +150,8 @@ impl Parser<'_> {
                 let word = |w: &String| w.trim_matches(['"', '\'']).to_owned();
                 let package = match words.iter().map(String::as_str).collect::<Vec<_>>()[..] {
                     ["compact_config"] | [] => continue,
-                    ["library", ..] => {
-                        let error =
-                            Diagnostic::error(&place, "‘require library’ may not be used in this driver");
-                        self.lexer
-                            .report
-                            .push(error.with_help("put the library's definitions into the text"));
+                    ["library", _] => {
+                        taken_in.extend(self.library(&word(&words[1]), &place, within));
                         continue;
                     }
                     [_] => word(&words[0]),
@@ -149,7 +166,8 @@ impl Parser<'_> {
                 }
             }
         }
-        Statement::Require(packages)
+        taken_in.insert(0, Statement::Require(packages));
+        taken_in
     }
 
     fn define(&mut self) -> Statement {

@@ -6,7 +6,7 @@ use crate::diagnostic::Place;
 use crate::lex::Token;
 use crate::limits;
 
-impl Parser<'_> {
+impl Parser<'_, '_> {
     /// One statement of elements and connections; nothing if no element could be read.
     pub(super) fn chain(&mut self, within: Within) -> Option<Chain> {
         let mut chain = Chain { stages: Vec::new(), connectors: Vec::new() };

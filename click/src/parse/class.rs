@@ -5,7 +5,7 @@ use crate::ast::{ClassBody, Compound, Formal, Statement, Version};
 use crate::lex::Token;
 use crate::limits;
 
-impl Parser<'_> {
+impl Parser<'_, '_> {
     pub(super) fn element_class(&mut self) -> Option<Statement> {
         self.lexer.next();
         let place = self.lexer.next_place();

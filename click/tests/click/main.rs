@@ -7,6 +7,7 @@ mod cutting;
 mod drawing;
 mod hostile;
 mod language;
+mod libraries;
 mod properties;
 mod settling;
 mod support;

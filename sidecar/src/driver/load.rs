@@ -5,6 +5,8 @@ use std::io::Read as _;
 use anf_click::{Diagnostics, FlatGraph, SettledGraph};
 use clap::Args;
 
+use super::archive;
+use super::library::Files;
 use crate::registry::Registry;
 
 /// Where the Click text comes from.
@@ -47,13 +49,15 @@ impl Source {
             return Ok(Text { name: "config".to_owned(), text: text.clone(), parameters });
         }
         let name = file.unwrap_or_else(|| "-".to_owned());
-        let text = if name == "-" {
-            let mut text = String::new();
-            std::io::stdin().read_to_string(&mut text).map(|_| text)
+        let bytes = if name == "-" {
+            let mut bytes = Vec::new();
+            std::io::stdin().read_to_end(&mut bytes).map(|_| bytes)
         } else {
-            std::fs::read(&name).map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+            std::fs::read(&name)
         };
-        let text = text.map_err(|error| format!("{name}: {error}"))?;
+        let bytes = bytes.map_err(|error| format!("{name}: {error}"))?;
+        let text = archive::text(bytes).map_err(|problem| format!("{name}: {problem}"))?;
+        let text = String::from_utf8_lossy(&text).into_owned();
         let name = if name == "-" { "<stdin>".to_owned() } else { name };
         Ok(Text { name, text, parameters })
     }
@@ -73,7 +77,8 @@ impl Text {
     }
 
     pub(super) fn flatten(&self) -> Result<FlatGraph, Diagnostics> {
-        anf_click::flatten(&anf_click::parse(&self.name, &self.text)?, &self.parameters)
+        let ast = anf_click::parse_with(&self.name, &self.text, &Files::of_the_environment())?;
+        anf_click::flatten(&ast, &self.parameters)
     }
 
     pub(super) fn settle(&self, registry: &Registry) -> Result<SettledGraph, Diagnostics> {

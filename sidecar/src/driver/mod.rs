@@ -3,10 +3,12 @@
 //! Texts, exit status (0, or 1 on any error) and handler output are those of click(1). This is the one place that reads
 //! the clock for a router that runs alone.
 
+mod archive;
 mod control;
 mod drive;
 mod elements;
 pub mod example;
+mod library;
 mod load;
 pub mod parts;
 pub mod reference;
