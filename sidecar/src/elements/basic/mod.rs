@@ -3,6 +3,7 @@
 use crate::config::Value;
 use crate::element::{Descriptor, HandlerError};
 
+mod average_counter;
 mod bypass;
 mod counter;
 mod discard;
@@ -21,6 +22,7 @@ pub(crate) use outfile::Outfile;
 pub(crate) use print::heading;
 
 pub(super) static GROUP: &[&Descriptor] = &[
+    &average_counter::DESCRIPTOR,
     &bypass::DESCRIPTOR,
     &counter::DESCRIPTOR,
     &discard::DESCRIPTOR,

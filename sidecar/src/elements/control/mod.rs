@@ -10,7 +10,10 @@ mod control_socket;
 mod message;
 mod port_info;
 mod random_seed;
+mod scheduling;
 mod script;
+
+pub(super) use script::show_real;
 
 pub(super) static GROUP: &[&Descriptor] = &[
     &address_info::DESCRIPTOR,
@@ -19,6 +22,8 @@ pub(super) static GROUP: &[&Descriptor] = &[
     &message::ERROR,
     &port_info::DESCRIPTOR,
     &random_seed::DESCRIPTOR,
+    &scheduling::SCHEDULE_INFO,
+    &scheduling::STATIC_THREAD_SCHED,
     &script::DESCRIPTOR,
     &script::DRIVER_MANAGER,
 ];

@@ -2,6 +2,7 @@
 
 use crate::element::Descriptor;
 
+mod align;
 mod pad;
 mod resize;
 mod strip;
@@ -10,6 +11,7 @@ mod truncate;
 mod unstrip;
 
 pub(super) static GROUP: &[&Descriptor] = &[
+    &align::DESCRIPTOR,
     &pad::DESCRIPTOR,
     &strip::DESCRIPTOR,
     &truncate::DESCRIPTOR,

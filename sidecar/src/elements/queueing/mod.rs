@@ -48,6 +48,7 @@ pub(super) static GROUP: &[&Descriptor] = &[
     &queue::FULL_NOTE,
     &queue::NOTIFIER,
     &queue::QUICK_NOTE,
+    &queue::THREAD_SAFE,
     &queue::SIMPLE,
     &rated_splitter::DESCRIPTOR,
     &rated_splitter::BANDWIDTH,

@@ -108,6 +108,27 @@ pub(super) static QUICK_NOTE: Descriptor = Descriptor {
     ..COMMON
 };
 
+pub(super) static THREAD_SAFE: Descriptor = Descriptor {
+    class: "ThreadSafeQueue",
+    summary: "stores packets in a FIFO queue; Queue as it is for several threads",
+    queueing: Queueing { tells_full: true, fifo: true, ..STORE },
+    details: "As Queue. In click, several threads may push into it and pull from it; here one thread runs a router.",
+    example: r#"
+        // The source waits while the queue is full: nothing is lost.
+        s :: InfiniteSource(DATA abc, LIMIT 8)
+            -> q :: ThreadSafeQueue(5)
+            -> u :: Unqueue(ACTIVE false)
+            -> c :: Counter
+            -> Discard;
+        DriverManager(wait 1ms,
+            print "$(s.count) made, $(q.length) of $(q.capacity) wait",
+            write u.active true, wait 1ms,
+            print "$(s.count) made, $(c.count) passed, $(q.drops) lost, at most $(q.highwater_length) waited");
+    "#,
+    build: |args| build(args, Notice::Sources, Victim::Newest),
+    ..COMMON
+};
+
 pub(super) static NOTIFIER: Descriptor = Descriptor {
     class: "NotifierQueue",
     summary: "stores packets in a FIFO queue, with notice to pullers only",

@@ -18,6 +18,8 @@ mod state;
 mod tests;
 mod variables;
 
+pub(in crate::elements) use number::show_real;
+
 use self::program::{Ending, Instruction, Program};
 use self::report::Report;
 use self::run::Origin;

@@ -6,7 +6,7 @@ use crate::config::{Value, shift_word, unquote};
 const DIGITS: usize = 12;
 
 /// `%.12g`
-pub(super) fn show_real(number: f64) -> String {
+pub(in crate::elements) fn show_real(number: f64) -> String {
     if number.is_nan() {
         return "nan".to_owned();
     }
