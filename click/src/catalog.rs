@@ -101,7 +101,12 @@ impl Annotations {
 
     /// Each one, lowest bit first: the order in which a frame holds them.
     pub fn iter(self) -> impl Iterator<Item = Annotations> {
-        (0..u64::BITS).map(|bit| Self(1 << bit)).filter(move |one| self.contains(*one))
+        let mut rest = self.0;
+        std::iter::from_fn(move || {
+            let lowest = rest & rest.wrapping_neg();
+            rest ^= lowest;
+            (lowest != 0).then_some(Self(lowest))
+        })
     }
 
     /// The annotation of that name.

@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 
 use anf_click::{Annotations, Diagnostics};
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 
 use crate::engine::{Env, Router, Time};
 use crate::link_map::LinkMap;
@@ -192,8 +192,7 @@ impl Step {
 fn across(packet: &Packet, annotations: Annotations) -> Option<Packet> {
     let mut frame = BytesMut::new();
     packets::encode(packet, annotations, &mut frame);
-    let mut frame: Bytes = frame.freeze();
-    packets::decode(&mut frame, annotations)
+    packets::decode(&mut &frame[..], annotations)
 }
 
 #[cfg(test)]

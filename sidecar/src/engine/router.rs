@@ -133,6 +133,16 @@ impl Router {
         self.core.link_output.drain(..)
     }
 
+    /// Packets that wait in [`Router::take_link_output`].
+    pub fn link_output_len(&self) -> usize {
+        self.core.link_output.len()
+    }
+
+    /// Whether nothing waits in [`Router::take_link_output`].
+    pub fn link_output_is_empty(&self) -> bool {
+        self.core.link_output.is_empty()
+    }
+
     /// Sends over links what can be pulled for them, and what elements have to say by signals. To be called after each
     /// pass or round of passes, but not while the links cannot take more: what they do not take is lost.
     pub fn serve_links(&mut self) {

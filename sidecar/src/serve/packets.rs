@@ -3,7 +3,7 @@
 //! place or what Unstrip gives back, bytes in front of the packet may cross, too; a byte says how many.
 
 use anf_click::Annotations;
-use bytes::{Buf, BufMut, Bytes, BytesMut};
+use bytes::{Buf, BufMut, BytesMut};
 
 use crate::engine::Time;
 use crate::packet::{MAX_LENGTH, Packet, PacketType};
@@ -16,7 +16,7 @@ fn put_offset(out: &mut BytesMut, offset: Option<isize>) {
     out.put_i16(narrow.unwrap_or(NO_OFFSET));
 }
 
-fn take_offset(body: &mut Bytes) -> Option<isize> {
+fn take_offset(body: &mut &[u8]) -> Option<isize> {
     let offset = body.get_i16();
     (offset != NO_OFFSET).then_some(isize::from(offset))
 }
@@ -69,10 +69,12 @@ fn width(annotations: Annotations) -> usize {
 
 /// Appends one packet.
 pub fn encode(packet: &Packet, annotations: Annotations, out: &mut BytesMut) {
-    let front =
-        if annotations.intersection(POINTS_AHEAD).is_empty() { 0 } else { front(packet, annotations) };
+    let ahead = !annotations.intersection(POINTS_AHEAD).is_empty();
+    let front = if ahead { front(packet, annotations) } else { 0 };
+    // Room is made once for all.
+    out.reserve(4 + width(annotations) + front + packet.len());
     out.put_u32((front + packet.len()) as u32);
-    if !annotations.intersection(POINTS_AHEAD).is_empty() {
+    if ahead {
         out.put_u8(front as u8);
     }
     let anno = packet.anno();
@@ -103,7 +105,7 @@ pub fn encode(packet: &Packet, annotations: Annotations, out: &mut BytesMut) {
 }
 
 /// Takes the next packet from a body; `None` when the body is malformed. Offsets that lie outside are left unset.
-pub fn decode(body: &mut Bytes, annotations: Annotations) -> Option<Packet> {
+pub fn decode(body: &mut &[u8], annotations: Annotations) -> Option<Packet> {
     if body.len() < 4 {
         return None;
     }
@@ -112,8 +114,10 @@ pub fn decode(body: &mut Bytes, annotations: Annotations) -> Option<Packet> {
     if len > MAX_LENGTH || body.len() < width + len {
         return None;
     }
-    let mut fields = body.split_to(width);
-    let mut packet = Packet::from_slice(&body.split_to(len));
+    let (mut fields, rest) = body.split_at(width);
+    let (bytes, rest) = rest.split_at(len);
+    *body = rest;
+    let mut packet = Packet::from_slice(bytes);
     let ahead = !annotations.intersection(POINTS_AHEAD).is_empty();
     if ahead && !packet.strip_front(usize::from(fields.get_u8())) {
         return None;
@@ -162,7 +166,7 @@ mod tests {
         let annotations = Annotations::PAINT | Annotations::DST_IP | Annotations::NETWORK_HEADER;
         let mut out = BytesMut::new();
         encode(&packet, annotations, &mut out);
-        let mut body = out.freeze();
+        let mut body = &out[..];
         let back = decode(&mut body, annotations).unwrap();
         assert!(body.is_empty());
         assert_eq!((back.data(), back.anno().paint, back.anno().aggregate), (packet.data(), 3, 0));
@@ -204,7 +208,7 @@ mod tests {
     proptest! {
         #[test]
         fn no_body_makes_the_decoder_panic(bytes in prop::collection::vec(any::<u8>(), 0..200), annotations: u64) {
-            let mut body = Bytes::from(bytes);
+            let mut body = &bytes[..];
             while decode(&mut body, Annotations(annotations & Annotations::ALL.0)).is_some() {}
         }
     }

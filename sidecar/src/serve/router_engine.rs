@@ -5,6 +5,7 @@ use bytes::Bytes;
 
 use crate::engine::{ElementId, Router, Time, put_table};
 use crate::handover::engine::{BadBody, Engine, OutputSink};
+use crate::link::frame::MAX_PACKETS;
 use crate::manifest::Manifest;
 use crate::packet::Batch;
 use crate::state::{Reader, StateError, Table, Writer};
@@ -13,6 +14,9 @@ use super::packets;
 
 /// Passes in one call of `run`, so that links and timers get their turn.
 const MAX_PASSES: u32 = 8;
+/// The same while each pass sends to a link and what was sent is less than a frame: a source that gives a packet at a
+/// time would else pay for a round of the packet thread every few packets.
+const MAX_FILLING_PASSES: u32 = 64;
 
 /// A router that can be handed over.
 #[derive(Debug)]
@@ -128,7 +132,7 @@ impl RouterEngine {
 impl Engine for RouterEngine {
     fn inject(&mut self, edge: u16, count: u16, skip: u16, body: &Bytes, now: u64) -> Result<(), BadBody> {
         let (time, annotations) = (self.time(now), self.annotations_of(edge));
-        let (mut body, mut batch) = (body.clone(), Batch::default());
+        let (mut body, mut batch) = (&body[..], Batch::default());
         for at in 0..count {
             let packet = packets::decode(&mut body, annotations).ok_or(BadBody { edge, count })?;
             if at >= skip {
@@ -151,12 +155,15 @@ impl Engine for RouterEngine {
         }
         let time = self.time(now);
         let mut worked = false;
-        for pass in 0..MAX_PASSES {
+        for pass in 1..=MAX_FILLING_PASSES {
+            let before = self.router.link_output_len();
             let done = self.router.run(time);
             worked |= done.worked;
             let next = done.next_timer.map_or(u64::MAX, |timer| timer.0);
             self.next_timer = if done.ready { now } else { next };
-            if !done.ready || (!done.worked && pass > 0) {
+            let sent = self.router.link_output_len();
+            let fills_a_frame = sent > before && sent < usize::from(MAX_PACKETS);
+            if !done.ready || (!done.worked && pass > 1) || (pass >= MAX_PASSES && !fills_a_frame) {
                 break;
             }
         }

@@ -5,6 +5,7 @@ use bytes::BytesMut;
 use crate::control::Role;
 use crate::link::frame::{Ack, Control, Data, Frame, Probe};
 use crate::link::handshake::{EdgePosition, Hello, Purpose, Welcome};
+use crate::link::sender::OutEdge;
 use crate::store::StoreCommand;
 
 use super::super::dialer::Wish;
@@ -22,11 +23,33 @@ const SILENCE: u64 = 2_000_000_000;
 const ACK_STEP: u64 = 256;
 const ACK_INTERVAL: u64 = 2_000_000;
 
-struct LinkSink<'a>(&'a mut [OutLink]);
+struct LinkSink<'a> {
+    links: &'a mut [OutLink],
+    /// Where the edge of the packet before is: mostly that of the next one, too.
+    at: (usize, usize),
+}
+
+impl<'a> LinkSink<'a> {
+    fn new(links: &'a mut [OutLink]) -> Self {
+        Self { links, at: (0, 0) }
+    }
+
+    fn find(&self, edge: u16) -> Option<(usize, usize)> {
+        let of_link = |link: &OutLink| link.edges.iter().position(|out| out.id() == edge);
+        self.links.iter().enumerate().find_map(|(at, link)| Some((at, of_link(link)?)))
+    }
+
+    fn known(&mut self) -> Option<&mut OutEdge> {
+        self.links.get_mut(self.at.0)?.edges.get_mut(self.at.1)
+    }
+}
 
 impl OutputSink for LinkSink<'_> {
     fn open_packet(&mut self, edge: u16) -> Option<&mut BytesMut> {
-        self.0.iter_mut().flat_map(|link| &mut link.edges).find(|out| out.id() == edge)?.open_packet()
+        if self.known().is_none_or(|known| known.id() != edge) {
+            self.at = self.find(edge)?;
+        }
+        self.known()?.open_packet()
     }
 }
 
@@ -349,14 +372,12 @@ impl Node {
             // A packet on one edge may use what a packet on another changed: it waits for the same frame.
             false => self.journal.strict_under_way().unwrap_or(0),
         };
-        let starts: Vec<u64> =
-            self.outs.iter().flat_map(|link| &link.edges).map(|edge| edge.next()).collect();
-        engine.take_output(&mut LinkSink(&mut self.outs));
+        let edges = self.outs.iter().flat_map(|link| &link.edges).filter(|_| hold > 0);
+        let starts: Vec<u64> = edges.map(|edge| edge.next()).collect();
+        engine.take_output(&mut LinkSink::new(&mut self.outs));
         self.outs.iter_mut().for_each(|link| link.close(0));
-        if hold > 0 {
-            let edges = self.outs.iter_mut().flat_map(|link| &mut link.edges);
-            edges.zip(starts).for_each(|(edge, start)| edge.hold_from(start, hold));
-        }
+        let edges = self.outs.iter_mut().flat_map(|link| &mut link.edges);
+        edges.zip(starts).for_each(|(edge, start)| edge.hold_from(start, hold));
     }
 
     pub(super) fn send_batches(&mut self) {
@@ -378,12 +399,8 @@ impl Node {
         if step == 1 {
             self.next_ack = now + ACK_INTERVAL;
         }
-        let accepted: Vec<Vec<u64>> =
-            self.outs.iter().map(|link| link.edges.iter().map(|edge| edge.accepted()).collect()).collect();
-        if let Some(cover) = self.journal.take_covered(&accepted, self.fail_open) {
-            for (link, positions) in self.ins.iter_mut().zip(cover.inputs) {
-                link.edges.iter_mut().zip(positions).for_each(|(edge, position)| edge.cover(position));
-            }
+        if self.journal.has_covers() {
+            self.cover();
         }
         for at in 0..self.ins.len() {
             let Some(conn) = self.ins[at].owner_conn() else { continue };
@@ -391,6 +408,16 @@ impl Node {
             for ack in acks {
                 self.send(conn, Frame::Ack(ack), now);
             }
+        }
+    }
+
+    /// Moves what is safe up to the newest cover that holds.
+    fn cover(&mut self) {
+        let positions = |link: &OutLink| link.edges.iter().map(|edge| edge.accepted()).collect();
+        let accepted: Vec<Vec<u64>> = self.outs.iter().map(positions).collect();
+        let Some(cover) = self.journal.take_covered(&accepted, self.fail_open) else { return };
+        for (link, positions) in self.ins.iter_mut().zip(cover.inputs) {
+            link.edges.iter_mut().zip(positions).for_each(|(edge, position)| edge.cover(position));
         }
     }
 

@@ -19,6 +19,8 @@ use super::{Action, ConnUse, Node, StartMode};
 const START_AGAIN: u64 = 500_000_000;
 /// A flush is not put off longer than this many packets that wait to be acknowledged.
 const MAX_UNCOVERED: u64 = 4_096;
+/// The same when there is nothing to append: the upstream then keeps so little that it stays in its cache.
+const MAX_UNCOVERED_WITHOUT_CHANGES: u64 = 512;
 
 impl Node {
     /// Begins: who owns?
@@ -227,6 +229,11 @@ impl Node {
         self.journal.has_covers() || self.ins.iter().flat_map(|link| &link.edges).any(uncovered)
     }
 
+    fn has_much_uncovered(&self, engine: &mut dyn Engine) -> bool {
+        let uncovered = self.uncovered();
+        uncovered >= MAX_UNCOVERED || (uncovered >= MAX_UNCOVERED_WITHOUT_CHANGES && !engine.has_changes())
+    }
+
     fn uncovered(&self) -> u64 {
         let edges = self.ins.iter().flat_map(|link| &link.edges);
         edges
@@ -241,7 +248,7 @@ impl Node {
             return;
         }
         let strict = engine.has_strict() && !self.journal.is_down();
-        if !strict && !self.journal.flush_due(now) && self.uncovered() < MAX_UNCOVERED {
+        if !strict && !self.journal.flush_due(now) && !self.has_much_uncovered(engine) {
             return;
         }
         self.journal.flushed(now);
