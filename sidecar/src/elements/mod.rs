@@ -9,6 +9,7 @@ pub mod classifier;
 pub mod classify;
 pub mod control;
 pub mod device;
+pub mod epon;
 pub mod ether;
 pub mod flow;
 pub mod icmp;
@@ -40,6 +41,7 @@ pub static GROUPS: &[Group] = &[
     ("Flows and aggregates", flow::GROUP),
     ("Classifier", classifier::GROUP),
     ("Ethernet and VLAN", ether::GROUP),
+    ("Ethernet passive optical networks", epon::GROUP),
     ("Links between sub-functions", link::GROUP),
     ("Devices", device::GROUP),
 ];
