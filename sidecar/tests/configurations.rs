@@ -130,7 +130,7 @@ fn configurations_without_devices_print_what_their_heads_promise() {
             ran.push(name);
         }
     }
-    assert_eq!(ran, ["delay.click", "monitor.click", "traffic.click"]);
+    assert_eq!(ran, ["delay.click", "epon.click", "monitor.click", "traffic.click"]);
 }
 
 #[test]

@@ -2,12 +2,14 @@
 
 #![allow(clippy::expect_used, clippy::panic, reason = "a helper of a test may fail the test")]
 
+mod moved;
+
 use anf_sidecar::driver::example::Example;
 use anf_sidecar::driver::reference;
 use anf_sidecar::element::{Batch, Descriptor, Outside, Packet};
-use anf_sidecar::engine::{Router, put_table};
+use anf_sidecar::engine::Router;
 use anf_sidecar::registry::Registry;
-use anf_sidecar::state::{Reader, Writer};
+use moved::{restore, save};
 
 /// Passes of an example that are looked at.
 const PASSES: usize = 3000;
@@ -39,36 +41,6 @@ fn example(class: &Descriptor) -> Example {
         let lines: Vec<String> = found.0.iter().map(ToString::to_string).collect();
         panic!("the example of {} is wrong:\n{}", class.class, lines.join("\n"));
     })
-}
-
-/// Tables and small state of a router, as a move carries them.
-struct Saved {
-    tables: Writer,
-    small: Writer,
-}
-
-fn save(router: &mut Router) -> Saved {
-    let mut tables = Writer::new();
-    for id in router.ids() {
-        let name = router.name(id).to_owned();
-        let Some(state) = router.state_of(id) else { continue };
-        for (index, table) in state.tables().into_iter().enumerate() {
-            for chunk in 0..table.chunks() {
-                put_table(&name, index as u8, table, &mut tables, |table, w| table.snapshot_chunk(chunk, w));
-            }
-        }
-    }
-    let mut small = Writer::new();
-    router.save(&mut small);
-    Saved { tables, small }
-}
-
-fn restore(router: &mut Router, saved: &Saved) {
-    let mut tables = Reader::new(saved.tables.as_bytes());
-    while !tables.is_empty() {
-        router.apply_table(&mut tables).expect("tables are read back");
-    }
-    router.restore(&mut Reader::new(saved.small.as_bytes())).expect("small state is read back");
 }
 
 /// Everything that can be read of a router's elements.
