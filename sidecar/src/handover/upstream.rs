@@ -80,7 +80,7 @@ impl OutLink {
 
     /// Whether a sender that may wait must wait.
     pub fn must_wait(&self) -> bool {
-        !self.in_cycle && self.edges.iter().any(OutEdge::is_full)
+        !self.in_cycle && self.edges.iter().any(OutEdge::must_wait)
     }
 
     /// The next batch to send, over all edges.

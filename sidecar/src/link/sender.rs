@@ -10,9 +10,11 @@ use bytes::{Bytes, BytesMut};
 use super::frame::{Data, MAX_PACKETS};
 
 /// Most packets that one edge keeps.
-pub const MAX_RING_PACKETS: u64 = 16_384;
+pub const MAX_RING_PACKETS: u64 = 32_768;
 /// Most bytes that one edge keeps.
-pub const MAX_RING_BYTES: usize = 8 << 20;
+pub const MAX_RING_BYTES: usize = 16 << 20;
+/// Above this share of either, who can wait waits: what he has begun still fits.
+const WAITING_SHARE: usize = 2;
 /// Most packets sent ahead of the receiver's acknowledgement.
 const WINDOW_PACKETS: u64 = 8_192;
 /// A batch is closed when it has this many bytes.
@@ -106,7 +108,13 @@ impl OutEdge {
         self.next - self.durable.min(self.next)
     }
 
-    /// Whether there is no room for another batch.
+    /// Whether so much is kept that a sender who can wait must wait.
+    pub fn must_wait(&self) -> bool {
+        self.kept() >= MAX_RING_PACKETS / WAITING_SHARE as u64
+            || self.ring_bytes + self.open.len() >= MAX_RING_BYTES / WAITING_SHARE
+    }
+
+    /// Whether there is no room for another packet.
     pub fn is_full(&self) -> bool {
         self.kept() >= MAX_RING_PACKETS || self.ring_bytes + self.open.len() >= MAX_RING_BYTES
     }
