@@ -141,9 +141,27 @@ impl LinkMap {
         Ok(map)
     }
 
+    /// The Click text of a part in the map's folder.
+    pub fn text(&self, dir: &Path, part: &str) -> Result<String, LinkMapError> {
+        let found = self.parts.iter().find(|known| known.name == part);
+        let entry = found.ok_or_else(|| LinkMapError::Wrong {
+            path: dir.join(FILE).display().to_string(),
+            message: format!("it has no part \"{part}\""),
+        })?;
+        let path = dir.join(&entry.file);
+        std::fs::read_to_string(&path)
+            .map_err(|source| LinkMapError::Read { path: path.display().to_string(), source })
+    }
+
     fn check(&self) -> Result<(), String> {
         if self.parts.is_empty() {
             return Err("it has no parts".to_owned());
+        }
+        for part in &self.parts {
+            if part.file.file_name() != Some(part.file.as_os_str()) {
+                let (file, name) = (part.file.display(), &part.name);
+                return Err(format!("the file \"{file}\" of part \"{name}\" is not beside it"));
+            }
         }
         for edge in &self.edges {
             for part in [&edge.from_part, &edge.to_part] {

@@ -1,4 +1,4 @@
-//! The click(1) command line: `run` runs a Click text alone, `flatten` prints it flat, `elements` documents the classes.
+//! The click(1) command line: `run` runs a Click text alone (or the parts of a cut together), `flatten` prints it flat, `elements` documents the classes.
 //!
 //! Texts, exit status (0, or 1 on any error) and handler output are those of click(1). This is the one place that reads
 //! the clock for a router that runs alone.
@@ -11,8 +11,10 @@ pub mod example;
 mod library;
 mod load;
 pub mod parts;
+mod processes;
 pub mod reference;
 mod run;
+mod run_parts;
 mod signals;
 
 pub use elements::ElementsArgs;

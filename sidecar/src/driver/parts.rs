@@ -170,6 +170,18 @@ impl Parts {
         &mut self.parts
     }
 
+    /// The value of a read handler, of the first part that has it.
+    ///
+    /// # Errors
+    /// What the first part says, if none has it.
+    pub fn read_handler(&mut self, path: &str) -> Result<String, String> {
+        let (element, handler) = path.rsplit_once('.').unwrap_or(("", path));
+        let mut values = self.parts.iter_mut().map(|part| part.router.read_handler(element, handler));
+        let first = values.next().unwrap_or_else(|| Ok(String::new()));
+        let found = first.or_else(|error| values.find_map(Result::ok).ok_or(error));
+        found.map_err(|error| error.to_string())
+    }
+
     /// The part that has an element of this name. A definition may be in several: the first one.
     pub fn part_of(&mut self, element: &str) -> Option<&mut Part> {
         self.parts.iter_mut().find(|part| part.router.find(element).is_some())

@@ -11,6 +11,7 @@ use super::control::ControlServer;
 use super::drive::{run_real, run_simulated, watch_signals};
 use super::example::START;
 use super::load::{Source, Text, complain};
+use super::run_parts::{self, PartsArgs};
 use crate::engine::{ControlEndpoint, ControlPlace, Env, Router, Time};
 use crate::registry::Registry;
 
@@ -19,6 +20,8 @@ use crate::registry::Registry;
 pub struct RunArgs {
     #[command(flatten)]
     source: Source,
+    #[command(flatten)]
+    parts: PartsArgs,
     /// Print the value of a read handler at the end.
     #[arg(short = 'h', long = "handler", value_name = "ELEMENT.HANDLER")]
     handlers: Vec<String>,
@@ -75,7 +78,7 @@ pub(super) fn flatten(args: &FlattenArgs) -> u8 {
     }
 }
 
-fn fail(message: &str) -> u8 {
+pub(super) fn fail(message: &str) -> u8 {
     eprintln!("anf-sidecar: {message}");
     1
 }
@@ -90,6 +93,9 @@ fn write_flat(file: &str, graph: &FlatGraph) -> u8 {
 }
 
 pub(super) fn main(args: &RunArgs) -> u8 {
+    if let Some(dir) = &args.parts.dir {
+        return run_parts::main(dir, &args.parts, &args.handlers);
+    }
     let text = match args.source.read() {
         Ok(text) => text,
         Err(message) => return fail(&message),
@@ -118,7 +124,9 @@ pub(super) fn main(args: &RunArgs) -> u8 {
         eprintln!("{:.3} seconds", begin.elapsed().as_secs_f64());
     }
     for handler in &args.handlers {
-        status |= print_handler(&mut run.router, handler, args.handlers.len() > 1);
+        let (element, name) = handler.rsplit_once('.').unwrap_or(("", handler));
+        let value = run.router.read_handler(element, name).map_err(|error| error.to_string());
+        status |= print_value(handler, value, args.handlers.len() > 1);
     }
     status
 }
@@ -195,9 +203,8 @@ impl Run<'_> {
 }
 
 /// Prints a read handler's value: its name first if there are several, as click(1) does.
-fn print_handler(router: &mut Router, path: &str, with_name: bool) -> u8 {
-    let (element, handler) = path.rsplit_once('.').unwrap_or(("", path));
-    match router.read_handler(element, handler) {
+pub(super) fn print_value(path: &str, value: Result<String, String>, with_name: bool) -> u8 {
+    match value {
         Ok(value) => {
             let end = if value.ends_with('\n') || value.is_empty() { "" } else { "\n" };
             if with_name {

@@ -277,7 +277,17 @@ impl Router {
         self.core.finished
     }
 
-    /// Stop requests that are for another part to decide about.
+    /// Stop requests that are for another part to decide about. Until they are taken, nothing runs here.
+    pub fn stop_requests(&self) -> u32 {
+        if self.core.driver.is_some() { 0 } else { self.core.stops }
+    }
+
+    /// Whether it has stopped for good.
+    pub fn has_stopped(&self) -> bool {
+        self.core.finished
+    }
+
+    /// Takes the stop requests that are for another part to decide about: this one goes on.
     pub fn take_stop_requests(&mut self) -> u32 {
         if self.core.driver.is_some() { 0 } else { std::mem::take(&mut self.core.stops) }
     }

@@ -1,6 +1,7 @@
 //! `anf-sidecar serve`: what a pod runs. Three kinds of threads: the packet thread (`event_loop`), the store's two, and
 //! the control API (`http`). They meet in the packet thread's bounded inbox.
 
+pub mod beside;
 mod event_loop;
 mod http;
 mod metrics;

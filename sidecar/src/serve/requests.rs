@@ -7,6 +7,7 @@ use tokio::sync::oneshot;
 use crate::control::{HandoverRequest, HandoverStatus, Refusal, Status, StoreStatus};
 use crate::handover::engine::Engine;
 
+use super::beside::{Answer, Ask};
 use super::event_loop::{EventLoop, TERMINATION_GRACE};
 
 /// A question with the way back for its answer.
@@ -24,6 +25,10 @@ pub(super) enum Request {
     ReadHandler(String, oneshot::Sender<Result<String, String>>),
     /// SIGTERM.
     Terminate,
+    /// From the process that runs all parts of a cut.
+    Beside(Ask, oneshot::Sender<Answer>),
+    /// The end, at once.
+    End,
 }
 
 /// Packets per second, over about a second.
@@ -77,6 +82,10 @@ impl EventLoop {
                 let grace = if self.node.is_serving() { TERMINATION_GRACE.as_nanos() as u64 } else { 0 };
                 self.stop_at.get_or_insert(now + grace);
             }
+            Request::Beside(ask, back) => {
+                let _ = back.send(self.answer_runner(&ask, now));
+            }
+            Request::End => self.stop_at = Some(now),
         }
         self.act();
     }

@@ -31,6 +31,8 @@ pub struct RouterEngine {
     now: u64,
     serving: bool,
     next_timer: u64,
+    /// Calls of `run` in which something was done.
+    worked: u64,
 }
 
 impl RouterEngine {
@@ -56,6 +58,7 @@ impl RouterEngine {
             now: 0,
             serving: false,
             next_timer: u64::MAX,
+            worked: 0,
         };
         let mut fresh = Writer::new();
         engine.save(&mut fresh);
@@ -81,6 +84,11 @@ impl RouterEngine {
     /// A device became ready: its elements run in the next pass.
     pub fn device_woke(&mut self) {
         self.next_timer = 0;
+    }
+
+    /// How often something was done when it ran.
+    pub fn worked(&self) -> u64 {
+        self.worked
     }
 
     /// Packets that devices brought.
@@ -168,6 +176,7 @@ impl Engine for RouterEngine {
             }
         }
         self.router.serve_links();
+        self.worked += u64::from(worked);
         worked
     }
 

@@ -3,12 +3,14 @@
 //! This module is the vocabulary; `redis.rs` is the only place that talks to Redis. The handover sees commands and
 //! events only, so that the simulator can stand in for the store.
 
+mod local;
 mod redis;
 mod scripts;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+pub use self::local::local;
 pub use self::redis::{StoreHandle, StoreSettings, connect};
 
 /// The directory's entry of a shard: who owns it and where that owner takes links.

@@ -44,6 +44,10 @@ pub struct StoreHandle {
 }
 
 impl StoreHandle {
+    pub(super) fn new(writer: Sender<StoreCommand>, reader: Sender<StoreCommand>) -> Self {
+        Self { writer, reader }
+    }
+
     /// Hands a command over; never blocks.
     pub fn send(&self, command: StoreCommand) {
         let queue = match command {
@@ -75,7 +79,7 @@ pub fn connect(
     spawn("anf-store-read", move || {
         Reader { link: for_reader, keys, sink, following: None }.run(&reader_commands);
     });
-    Ok(StoreHandle { writer, reader })
+    Ok(StoreHandle::new(writer, reader))
 }
 
 fn spawn(name: &str, body: impl FnOnce() + Send + 'static) {

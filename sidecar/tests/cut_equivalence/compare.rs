@@ -63,7 +63,7 @@ pub(crate) struct Run {
     /// `element.handler`, or `element dropped: reason`.
     values: BTreeMap<String, String>,
     /// Whether it ended by itself.
-    ended: bool,
+    pub(crate) ended: bool,
     /// When it was left.
     until: Time,
 }
@@ -96,7 +96,17 @@ impl Case {
             anf_click::parse("whole", text).and_then(|ast| anf_click::flatten(&ast, &[])).map_err(lines)?;
         // Settled before it is tapped, so that a text that is wrong is told of as it is.
         anf_click::settle(flat.clone(), &registry).map_err(lines)?;
-        let graph = anf_click::settle(tapped(&flat), &registry).map_err(lines)?;
+        Self::of(tapped(&flat), registry)
+    }
+
+    /// The text as it is, for what has no taps.
+    pub(crate) fn untapped(text: &str) -> Result<Self, String> {
+        let flat = anf_click::parse("whole", text).and_then(|ast| anf_click::flatten(&ast, &[]));
+        Self::of(flat.map_err(|found| found.to_string())?, registry())
+    }
+
+    fn of(flat: FlatGraph, registry: Registry) -> Result<Self, String> {
+        let graph = anf_click::settle(flat, &registry).map_err(|found| found.to_string())?;
         let stops = |element: &Declared| {
             matches!(element.class.as_str(), "DriverManager" | "Script") || element.config.contains("STOP")
         };
@@ -303,6 +313,12 @@ impl Case {
             }
         }
         Promises { of, raced }
+    }
+
+    /// What the cut promises of an element.
+    pub(crate) fn promise(&self, cut: &Cut, element: &str) -> Promise {
+        let id = self.graph.flat.element(element);
+        id.map_or(Promise::Nothing, |id| self.promises(cut).of[id.index()])
     }
 
     fn tied(&self, id: usize) -> impl Iterator<Item = usize> {

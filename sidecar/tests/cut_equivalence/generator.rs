@@ -33,6 +33,8 @@ pub(crate) struct Generator {
     has_nat: bool,
     /// Inputs that IP packets may go back to, if their time to live goes down on the way.
     joins: Vec<String>,
+    /// Where sinks capture, in a graph that does not look at the clock.
+    calm: Option<String>,
 }
 
 /// Elements of one random graph, about.
@@ -44,14 +46,26 @@ const QUEUE_RATES: [u32; 5] = [97, 89, 101, 53, 71];
 
 /// A random graph's Click text. `capture` is a file of frames that FromDump can read.
 pub(crate) fn text(seed: u64, capture: &str) -> String {
+    generate(seed, capture, None)
+}
+
+/// A random graph that does not look at the clock and loses nothing, whose sinks capture into `folder`, in files of
+/// their names.
+pub(crate) fn calm_text(seed: u64, capture: &str, folder: &str) -> String {
+    generate(seed, capture, Some(folder.to_owned()))
+}
+
+fn generate(seed: u64, capture: &str, calm: Option<String>) -> String {
     let chance = Chance::new(seed);
     let mut graph = Generator {
         chance,
         text: String::new(),
         open: Vec::new(),
         count: 0,
-        has_nat: false,
+        // Its timer goes on after the last packet.
+        has_nat: calm.is_some(),
         joins: Vec::new(),
+        calm,
     };
     for _ in 0..1 + graph.chance.below(3) {
         graph.source(capture);
@@ -99,7 +113,8 @@ impl Generator {
     fn source(&mut self, capture: &str) {
         let limit = 5 + self.chance.below(60);
         let data = frame(self.count as u8);
-        let config = match self.chance.below(5) {
+        let kinds: &[usize] = if self.calm.is_some() { &[0, 3] } else { &[0, 1, 2, 3, 4] };
+        let config = match *self.chance.of(kinds) {
             0 => {
                 let burst = [1, 1, 3, 32, 40][self.chance.below(5)];
                 format!("DATA \\<{data}>, LIMIT {limit}, BURST {burst}")
@@ -203,6 +218,7 @@ impl Generator {
                 let class = *self.chance.of(&["Queue", "SimpleQueue", "NotifierQueue"]);
                 self.then(output, class, "1000", |kind| Kind { pull: true, ..kind });
             }
+            _ if self.calm.is_some() => self.grow_any(output),
             _ => {
                 // Small: it may be full. What does not fit is lost or goes on by another output.
                 let class = *self.chance.of(&["Queue", "SimpleQueue", "FrontDropQueue", "Queue"]);
@@ -350,7 +366,10 @@ impl Generator {
 
     fn grow_pull(&mut self, output: &Output) {
         let push = |kind: Kind| Kind { pull: false, ..kind };
-        match self.chance.below(12) {
+        // Those without rates and delays.
+        let kinds: &[usize] =
+            if self.calm.is_some() { &[0, 6, 8, 11] } else { &[0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11] };
+        match *self.chance.of(kinds) {
             0 => {
                 let burst = [1, 1, 8, 40][self.chance.below(4)].to_string();
                 self.then(output, "Unqueue", &burst, push);
@@ -388,6 +407,19 @@ impl Generator {
     }
 
     fn sink(&mut self, output: &Output) {
+        if let Some(folder) = self.calm.clone() {
+            let from = if output.kind.pull {
+                let unqueue = self.declare("Unqueue", "");
+                self.connect(&output.port, &unqueue);
+                unqueue
+            } else {
+                output.port.clone()
+            };
+            self.count += 1;
+            let name = format!("sink{}", self.count);
+            let _ = writeln!(self.text, "{name} :: ToDump({folder}/{name}.pcap);");
+            return self.connect(&from, &name);
+        }
         let (class, config) = match (output.kind.pull, self.chance.below(4)) {
             (false, 0) if !output.kind.stamped => ("ToDump", "-, SNAPLEN 100".to_owned()),
             (false, 1) if output.kind.ip => {

@@ -24,6 +24,7 @@ mod chance;
 mod compare;
 mod devices;
 mod generator;
+mod processes;
 
 use std::path::PathBuf;
 

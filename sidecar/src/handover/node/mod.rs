@@ -319,6 +319,15 @@ impl Node {
         self.strays
     }
 
+    /// How many packets were sent over each edge that begins here, and taken from each that ends here.
+    pub fn packets_by_edge(&self) -> (Vec<(u16, u64)>, Vec<(u16, u64)>) {
+        let outs = self.outs.iter().flat_map(|link| &link.edges);
+        let ins = self.ins.iter().flat_map(|link| &link.edges);
+        let sent = outs.map(|edge| (edge.id(), edge.next()));
+        let taken = ins.map(|edge| (edge.id(), edge.next().unwrap_or(0)));
+        (sent.collect(), taken.collect())
+    }
+
     /// The links, for the control API. `transport` tells the kind of a connection.
     pub fn links(&self, transport: impl Fn(ConnId) -> &'static str) -> Vec<LinkStatus> {
         let shown = |conn: Option<ConnId>| conn.map_or("", &transport).to_string();
