@@ -169,6 +169,33 @@ pub struct ClassInfo {
     pub keeps_order: bool,
     /// Its part in what elements tell each other about full queues.
     pub queueing: Queueing,
+    /// What packets cost it.
+    pub load: Load,
+}
+
+/// What an element does with its packets, roughly: enough to propose a balanced cut.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Load {
+    /// Time for a packet, in nanoseconds.
+    pub nanoseconds: u16,
+    /// A packet leaves by every output (Tee), not by one of them.
+    pub copies: bool,
+}
+
+impl Load {
+    /// A few instructions for each packet.
+    pub const LIGHT: Self = Self::of(4);
+
+    /// So many nanoseconds for each packet.
+    pub const fn of(nanoseconds: u16) -> Self {
+        Self { nanoseconds, copies: false }
+    }
+}
+
+impl Default for Load {
+    fn default() -> Self {
+        Self::LIGHT
+    }
 }
 
 /// What an element has to do with queues: a cut must not come between those that watch each other unseen.

@@ -16,6 +16,8 @@ use crate::graph::{ElementId, FlatGraph};
 use crate::hash::Hasher;
 use crate::settle::{Mode, SettledGraph};
 
+pub(crate) use signals::{blind_chooser, pulled_ahead};
+
 /// Part that takes what no other part names.
 pub const MAIN: &str = "main";
 
@@ -156,6 +158,6 @@ fn too_many_edges() -> Diagnostic {
 }
 
 /// An error about the specification of the parts, which has no place in a text.
-fn specification_error(message: String) -> Diagnostic {
+pub(crate) fn specification_error(message: String) -> Diagnostic {
     Diagnostic::error(&Place { file: "".into(), pos: Pos::default() }, message)
 }

@@ -53,6 +53,7 @@ impl Catalog for Registry {
             global: known.global,
             keeps_order: known.keeps_order,
             queueing: known.queueing,
+            load: crate::elements::load(class),
         })
     }
 

@@ -8,7 +8,7 @@ use std::collections::HashSet;
 use super::build::Edge;
 use super::{PULLED_AHEAD, Signal};
 use crate::diagnostic::{Diagnostic, Diagnostics, Report};
-use crate::graph::{ElementId, PortRef};
+use crate::graph::{Connection, ElementId, PortRef};
 use crate::settle::{Mode, SettledGraph};
 
 /// Gives each edge that needs one a signal; signals are numbered on from the edges.
@@ -25,7 +25,7 @@ pub(super) fn add(graph: &SettledGraph, edges: &mut [Edge]) -> Result<Vec<Signal
             return Err(super::too_many_edges().into());
         };
         edge.signal = Some(id);
-        edge.edge.ahead = if pull { ahead(graph, edge.connection.from) } else { 0 };
+        edge.edge.ahead = if pull { pulled_ahead(graph, edge.connection.from) } else { 0 };
         signals.push(Signal {
             id,
             edge: edge.edge.id,
@@ -38,8 +38,8 @@ pub(super) fn add(graph: &SettledGraph, edges: &mut [Edge]) -> Result<Vec<Signal
     report.finish(signals)
 }
 
-/// How many packets may be pulled before they are asked for.
-fn ahead(graph: &SettledGraph, from: PortRef) -> u16 {
+/// How many packets of a pull output may be pulled over a link before they are asked for.
+pub(crate) fn pulled_ahead(graph: &SettledGraph, from: PortRef) -> u16 {
     let queue = graph.classes[from.element.index()].queueing.fifo && from.port == 0;
     if queue { PULLED_AHEAD } else { 0 }
 }
@@ -59,16 +59,21 @@ fn pullers(graph: &SettledGraph, to: ElementId) -> Vec<ElementId> {
     found
 }
 
-/// A scheduler chooses by what waits at its inputs: it must see that at once. Across a link that is so only
-/// directly behind a queue, whose packets can be pulled ahead.
-fn blind_choice(graph: &SettledGraph, edge: &Edge) -> Option<Diagnostic> {
-    if edge.edge.mode == Mode::Push || edge.edge.ahead > 0 {
+/// The scheduler that could not see what waits before a connection if it were cut: it chooses by what waits at its
+/// inputs, and across a link that is known at once only directly behind a queue, whose packets can be pulled ahead.
+pub(crate) fn blind_chooser(graph: &SettledGraph, connection: &Connection) -> Option<ElementId> {
+    let from = connection.from;
+    let pull = graph.outputs(from.element)[from.port as usize] == Mode::Pull;
+    if !pull || pulled_ahead(graph, from) > 0 {
         return None;
     }
     let pulls = |id: &ElementId| graph.inputs(*id).iter().filter(|mode| **mode == Mode::Pull).count();
-    let from = edge.connection.from.element;
-    let to = pullers(graph, edge.connection.to.element).into_iter().find(|id| pulls(id) > 1)?;
-    let (first, second) = (&graph.flat[from], &graph.flat[to]);
+    pullers(graph, connection.to.element).into_iter().find(|id| pulls(id) > 1)
+}
+
+fn blind_choice(graph: &SettledGraph, edge: &Edge) -> Option<Diagnostic> {
+    let to = blind_chooser(graph, &edge.connection)?;
+    let (first, second) = (&graph.flat[edge.connection.from.element], &graph.flat[to]);
     let message = format!(
         "cannot cut between ‘{}’ in sub-function \"{}\" and ‘{}’, behind it in sub-function \"{}\": \
          ‘{}’ chooses by what waits at its inputs, and what waits before ‘{}’ is not known across a link",

@@ -9,5 +9,6 @@ mod hostile;
 mod language;
 mod libraries;
 mod properties;
+mod proposing;
 mod settling;
 mod support;

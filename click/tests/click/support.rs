@@ -1,8 +1,8 @@
 //! A small catalogue of element classes, and shorter ways to call the stages.
 
 use anf_click::{
-    Annotations as A, Catalog, ClassInfo, Cut, Diagnostics, FlatGraph, PartSpec, Queueing, SettledGraph, cut,
-    flatten, parse, settle,
+    Annotations as A, Catalog, ClassInfo, Cut, Diagnostics, FlatGraph, Load, PartSpec, Queueing,
+    SettledGraph, cut, flatten, parse, settle,
 };
 
 /// Class, port counts, processing, flow, reads, writes.
@@ -74,7 +74,12 @@ impl Catalog for Classes {
             stores: queue,
             looks_for_queues: name == "RED",
         };
-        Some(ClassInfo { ports, processing, flow, reads, writes, global, keeps_order: true, queueing })
+        let load = match name {
+            "IPRewriter" => Load::of(45),
+            "Tee" => Load { copies: true, ..Load::LIGHT },
+            _ => Load::LIGHT,
+        };
+        Some(ClassInfo { ports, processing, flow, reads, writes, global, keeps_order: true, queueing, load })
     }
 
     fn class_names(&self) -> Vec<&str> {

@@ -2,6 +2,8 @@
 
 use crate::element::Descriptor;
 
+pub(crate) use load::load;
+
 pub mod annotation;
 pub mod arp;
 pub mod basic;
@@ -16,6 +18,7 @@ pub mod icmp;
 pub mod ip;
 pub mod length;
 pub mod link;
+mod load;
 pub mod nat;
 pub mod queueing;
 pub mod source;

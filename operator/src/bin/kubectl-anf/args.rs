@@ -169,6 +169,14 @@ pub(crate) struct CutArgs {
     pub(crate) parts: Vec<(String, Vec<String>)>,
 }
 
+    /// Propose a cut into N sub-functions of balanced cost that few and cheap packets cross between, and say why (on
+    /// standard error).
+    #[arg(long, value_name = "N", conflicts_with = "parts")]
+    pub(crate) auto: Option<usize>,
+    /// With --auto: what elements counted, as `anf-sidecar run -h A.count -h B.count` prints it; without, the ways
+    /// behind a switch are taken to be equally likely.
+    #[arg(long, value_name = "FILE", requires = "auto")]
+    pub(crate) counts: Option<PathBuf>,
 fn parse_part(text: &str) -> Result<(String, Vec<String>), String> {
     let (name, elements) = text
         .split_once('=')

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anf_click::Cut;
+use anf_click::{Counts, Cut, Proposal};
 use anf_crds::{AtomicFunction, MigrationPolicy, SubFunction};
 use anf_sidecar::link_map::{self, LinkMap};
 use kube::ResourceExt;
@@ -10,8 +10,9 @@ use serde_json::{Value, json};
 
 use crate::args::{CutArgs, OutputFormat};
 use crate::error::CliError;
-use crate::lint;
+use crate::lint::{self, Finding};
 use crate::output;
+use crate::proposing;
 use crate::source::{self, File, Source};
 use crate::text;
 
@@ -25,21 +26,51 @@ pub(crate) fn load(path: &Path, parts: &CutArgs) -> Result<(AtomicFunction, Cut)
         return Err(CliError::File { path: path.into(), message });
     }
     let mut source = sources.remove(0);
+    if let Some(count) = parts.auto {
+        let counts = parts.counts.as_deref().map(proposing::read_counts).transpose()?.unwrap_or_default();
+        eprint!("{}", propose(&file, &mut source, count, &counts)?);
+    }
     compile(&file, &mut source, parts).map(|cut| (source.function, cut))
+}
+
+/// Puts a proposal in place of the cut.
+fn propose(file: &File, source: &mut Source, count: usize, counts: &Counts) -> Result<Proposal, CliError> {
+    refuse_cut_texts(file, source, "--auto")?;
+    source.function.spec.sub_functions.clear();
+    check(file, source)?;
+    let proposal = proposing::propose(&source.function, count, counts).map_err(|found| {
+        let findings = found.0.iter().map(|diagnostic| lint::place(file, source, diagnostic));
+        told(&findings.collect::<Vec<_>>())
+    })?;
+    let parts: Vec<(String, Vec<String>)> =
+        proposal.specs().into_iter().map(|spec| (spec.name, spec.elements)).collect();
+    recut(&mut source.function, &parts);
+    Ok(proposal)
 }
 
 fn compile(file: &File, source: &mut Source, parts: &CutArgs) -> Result<Cut, CliError> {
     if !parts.parts.is_empty() {
-        if source.function.spec.click.is_none() {
-            let message = "has a text for each sub-function: it is cut already, --sub does not apply".into();
-            return Err(CliError::File { path: file.name.clone().into(), message });
-        }
+        refuse_cut_texts(file, source, "--sub")?;
         recut(&mut source.function, &parts.parts);
     }
-    lint::check(file, source).map_err(|findings| {
-        findings.iter().for_each(|finding| eprintln!("{finding}"));
-        CliError::Lint(text::counted(findings.len() as i64, "message"))
-    })
+    check(file, source)
+}
+
+fn refuse_cut_texts(file: &File, source: &Source, option: &str) -> Result<(), CliError> {
+    if source.function.spec.click.is_some() {
+        return Ok(());
+    }
+    let message = format!("has a text for each sub-function: it is cut already, {option} does not apply");
+    Err(CliError::File { path: file.name.clone().into(), message })
+}
+
+fn check(file: &File, source: &mut Source) -> Result<Cut, CliError> {
+    lint::check(file, source).map_err(|findings| told(&findings))
+}
+
+fn told(findings: &[Finding]) -> CliError {
+    findings.iter().for_each(|finding| eprintln!("{finding}"));
+    CliError::Lint(text::counted(findings.len() as i64, "message"))
 }
 
 /// Replaces the cut. Parts that keep their name keep what else is said of them.
@@ -135,7 +166,7 @@ mod tests {
             .map(|(name, elements)| (name.to_string(), elements.iter().map(|e| e.to_string()).collect()));
         let file = file(text);
         let mut source = source::functions(&file)?.remove(0);
-        let cut = compile(&file, &mut source, &CutArgs { parts: parts.collect() })?;
+        let cut = compile(&file, &mut source, &CutArgs { parts: parts.collect(), ..CutArgs::default() })?;
         Ok((source.function, cut))
     }
 
@@ -167,6 +198,18 @@ spec:
     - c
     name: count"
         );
+    }
+
+    #[test]
+    fn a_proposal_becomes_the_cut_of_the_manifest() {
+        let file = file(TEXT);
+        let mut source = source::functions(&file).expect("a text").remove(0);
+        let proposal = propose(&file, &mut source, 2, &Counts::new()).expect("a proposal");
+        let cut = compile(&file, &mut source, &CutArgs::default()).expect("a cut");
+        assert_eq!(cut.parts.len(), 2);
+        assert_eq!(cut.edges.len(), proposal.crossings.len());
+        let error = propose(&file, &mut source, 5, &Counts::new()).expect_err("refused");
+        assert_eq!((error.exit_status(), error.is_told()), (1, true));
     }
 
     #[test]

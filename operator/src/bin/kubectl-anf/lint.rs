@@ -92,7 +92,7 @@ fn bind_ports(function: &mut AtomicFunction) {
 }
 
 /// A place in a Click text as a place in the file that holds it.
-fn place(file: &File, source: &Source, found: &Diagnostic) -> Finding {
+pub(crate) fn place(file: &File, source: &Source, found: &Diagnostic) -> Finding {
     let spec = &source.function.spec;
     let own =
         |name: &str| spec.sub_functions.iter().filter(|s| s.click.is_some()).position(|s| s.name == name);

@@ -11,6 +11,7 @@ mod lint;
 mod migration;
 mod output;
 mod progress;
+mod proposing;
 mod source;
 mod status;
 mod suggest;
