@@ -12,7 +12,7 @@ mod ties;
 
 use crate::catalog::{Annotations, Catalog};
 use crate::diagnostic::{Diagnostic, Diagnostics, Place, Pos};
-use crate::graph::{ElementId, FlatGraph};
+use crate::graph::{ElementId, FlatGraph, PortRef};
 use crate::hash::Hasher;
 use crate::settle::{Mode, SettledGraph};
 
@@ -55,6 +55,8 @@ pub struct Part {
     pub graph: FlatGraph,
     /// Number of own elements; link elements and copied definitions do not count.
     pub elements: usize,
+    /// Outputs (of the part's graph) that are pulled.
+    pub pulled: Vec<PortRef>,
 }
 
 /// A connection between elements of two parts.

@@ -1,11 +1,16 @@
-//! A cut drawn for people: plain text for a terminal, Graphviz and Mermaid for documents. Link elements are
+//! A cut drawn for people: plain text for a terminal, SVG, Graphviz and Mermaid for documents. Link elements are
 //! not drawn; a cut edge is one arrow from the element before it to the element behind it.
+
+mod layout;
+mod svg;
 
 use std::collections::HashMap;
 use std::fmt::Write;
 
 use crate::cut::{Cut, CutEdge, Part};
 use crate::graph::{Connection, Element};
+
+pub use svg::svg;
 
 /// Each part with its elements and where each output leads.
 pub fn text(cut: &Cut) -> String {

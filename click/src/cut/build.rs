@@ -106,7 +106,12 @@ fn build_part(
             builder.connect(link, to, &edge.connection);
         }
     }
-    Part { name: owners.names[part].clone(), graph: builder.graph, elements: own }
+    let pulled = graph.flat.connections.iter().map(|connection| connection.from).filter(|from| {
+        owners.of[from.element.index()] == part
+            && graph.outputs(from.element)[from.port as usize] == Mode::Pull
+    });
+    let pulled = pulled.map(|from| builder.local(from)).collect();
+    Part { name: owners.names[part].clone(), graph: builder.graph, elements: own, pulled }
 }
 
 #[derive(Default)]

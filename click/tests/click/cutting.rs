@@ -321,6 +321,15 @@ fn names_of_link_elements_are_reserved() {
 }
 
 #[test]
+fn a_part_may_have_no_inputs_or_no_outputs_or_neither() {
+    let text = "a :: Source -> b :: Null -> c :: Discard; d :: Source -> e :: Discard; Script(wait 1)";
+    let cut = cut_up(text, &[("first", &["a"]), ("last", &["c"]), ("alone", &["d", "e"])]).unwrap();
+    assert_eq!(edges(&cut), ["0 first:a[0] -> main:[0]b push none", "1 main:b[0] -> last:[0]c push none"]);
+    assert_eq!(lines(&cut.part("alone").unwrap().graph), ["d :: Source", "e :: Discard", "d[0] -> [0]e"]);
+    each_part_settles(&cut);
+}
+
+#[test]
 fn a_compound_that_only_passes_packets_on_is_no_place_to_cut_and_no_obstacle() {
     let text = "elementclass P { input -> output } s :: Source -> P -> P -> d :: Discard";
     let cut = cut_up(text, &[("x", &["d"])]).unwrap();

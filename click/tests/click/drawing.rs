@@ -39,3 +39,27 @@ fn dot_and_mermaid_have_a_box_for_each_part_and_an_arrow_for_each_edge() {
     assert_eq!((mermaid.matches("==>").count(), mermaid.matches("-->").count()), (2, 2));
     assert!(mermaid.contains("[\"s<br/>Source\"]"), "{mermaid}");
 }
+
+#[test]
+fn svg_has_a_box_for_each_part_and_element_and_a_numbered_line_for_each_cut_edge() {
+    let text = "s :: Source -> Paint(\"<&>\") -> q :: Queue -> u :: Unqueue -> t :: PaintTee -> d :: Discard; t[1] -> e :: Discard";
+    let cut = cut_up(text, &[("far", &["u", "t", "e"])]).unwrap();
+    let svg = draw::svg(&cut);
+    assert!(svg.starts_with("<svg xmlns=\"http://www.w3.org/2000/svg\"") && svg.ends_with("</svg>\n"));
+    assert_eq!(svg.matches("class=\"part\"").count(), 2);
+    assert_eq!(svg.matches("class=\"element\"").count(), 7);
+    assert_eq!(svg.matches("<path class=\"edge cut").count(), cut.edges.len());
+    assert_eq!(svg.matches("class=\"number\"").count(), cut.edges.len());
+    assert_eq!(svg.matches("<path class=\"edge cut pull").count(), 1);
+    assert_eq!(svg.matches("<path class=\"edge\"").count(), 4);
+    assert!(svg.contains("Paint(&quot;&lt;&amp;&gt;&quot;)"), "{svg}");
+    assert!(!svg.contains("anf_"), "{svg}");
+}
+
+#[test]
+fn svg_of_a_graph_with_loops_and_of_an_empty_one_is_a_picture() {
+    for text in ["Source -> a :: Null; a -> b :: Tee; b[1] -> a; b[0] -> Discard; b[2] -> b", ""] {
+        let svg = draw::svg(&cut_up(text, &[]).unwrap());
+        assert!(svg.ends_with("</svg>\n") && !svg.contains("NaN") && !svg.contains("inf"), "{svg}");
+    }
+}

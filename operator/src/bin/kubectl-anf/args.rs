@@ -47,6 +47,8 @@ pub(crate) enum OutputFormat {
 pub(crate) enum GraphFormat {
     /// Lines for a terminal.
     Text,
+    /// A picture for pages and slides.
+    Svg,
     /// For Graphviz.
     Dot,
     /// For Markdown pages.
@@ -96,8 +98,8 @@ pub(crate) enum Command {
         /// A function of the cluster, or a file: a manifest or Click text.
         function: String,
         /// How to draw.
-        #[arg(short, long, value_enum, default_value_t = GraphFormat::Text)]
-        format: GraphFormat,
+        #[arg(short, long, value_enum, default_value_t = GraphFormat::Text, alias = "format", short_alias = 'f')]
+        output: GraphFormat,
         #[command(flatten)]
         parts: CutArgs,
     },
@@ -167,8 +169,6 @@ pub(crate) struct CutArgs {
     /// Repeatable.
     #[arg(long = "sub", value_name = "NAME=ELEMENTS", value_parser = parse_part)]
     pub(crate) parts: Vec<(String, Vec<String>)>,
-}
-
     /// Propose a cut into N sub-functions of balanced cost that few and cheap packets cross between, and say why (on
     /// standard error).
     #[arg(long, value_name = "N", conflicts_with = "parts")]
@@ -177,6 +177,8 @@ pub(crate) struct CutArgs {
     /// behind a switch are taken to be equally likely.
     #[arg(long, value_name = "FILE", requires = "auto")]
     pub(crate) counts: Option<PathBuf>,
+}
+
 fn parse_part(text: &str) -> Result<(String, Vec<String>), String> {
     let (name, elements) = text
         .split_once('=')

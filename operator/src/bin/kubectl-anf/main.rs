@@ -58,7 +58,7 @@ async fn run(cli: Cli) -> Result<(), CliError> {
         Command::Abort { name } => migration::abort(&cluster().await?, &name).await,
         Command::Version { client: true, output } => version::version(None, output).await,
         Command::Version { client: false, output } => version::version(Some(&cluster().await?), output).await,
-        Command::Graph { function, format, parts } => {
+        Command::Graph { function, output: format, parts } => {
             let path = Path::new(&function);
             // A function's name has neither dot nor slash.
             if path.exists() || function == "-" || function.contains(['.', '/']) {
@@ -87,6 +87,7 @@ async fn show_graph(cluster: &Cluster, name: &str, format: GraphFormat) -> Resul
 fn draw(cut: &Cut, format: GraphFormat) -> String {
     match format {
         GraphFormat::Text => anf_click::draw::text(cut),
+        GraphFormat::Svg => anf_click::draw::svg(cut),
         GraphFormat::Dot => anf_click::draw::dot(cut),
         GraphFormat::Mermaid => anf_click::draw::mermaid(cut),
     }
