@@ -34,6 +34,9 @@ pub struct Status {
     pub handover: Option<HandoverStatus>,
     /// Dropped packets by `element/reason`, links included.
     pub drops: BTreeMap<String, u64>,
+    /// How often connections of links ended, by reason: `closed`, `system`, `malformed`, `tampered`, `greeting`.
+    #[serde(default)]
+    pub link_ends: BTreeMap<String, u64>,
     /// Why it is not ready, if it is not.
     pub not_ready: Option<String>,
 }
@@ -71,7 +74,7 @@ pub struct LinkStatus {
     pub peer: String,
     /// Which way packets go.
     pub direction: Direction,
-    /// `tcp`, `unix` or empty when not connected.
+    /// `tcp`, `unix`, `ring` or empty when not connected.
     pub transport: String,
     /// Numbers of the edges that it carries.
     pub edges: Vec<u16>,
@@ -85,6 +88,18 @@ pub struct LinkStatus {
     pub repeated: u64,
     /// Packets kept until they are safe (out).
     pub kept: u64,
+    /// Bytes that wait to be sent or, in a ring, to be taken by the peer.
+    #[serde(default)]
+    pub unread_bytes: u64,
+}
+
+/// What carries a link now.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Carrier {
+    /// `tcp`, `unix`, `ring` or empty.
+    pub transport: &'static str,
+    /// Bytes that wait to be sent or, in a ring, to be taken by the peer.
+    pub unread_bytes: u64,
 }
 
 /// Which way packets go on a link.

@@ -107,6 +107,7 @@ impl Observed<'_> {
             store: StoreStatus { reachable: true, lag_frames: 0, last_frame: 0, reason: None },
             handover: None,
             drops: BTreeMap::new(),
+            link_ends: BTreeMap::new(),
             not_ready: None,
         };
         self.answers.insert(pod.name_any(), Ok(status));

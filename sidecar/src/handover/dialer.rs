@@ -1,6 +1,6 @@
 //! Keeps one connection to one peer: looks its owner up, dials, backs off, starts again.
 
-use crate::store::Ownership;
+use crate::store::{OwnerEntry, Ownership};
 
 /// Names a connection in this process.
 pub type ConnId = u64;
@@ -10,13 +10,22 @@ const LONGEST_BACKOFF: u64 = 500_000_000;
 /// A look-up or a dial that takes longer is given up.
 const PATIENCE: u64 = 1_000_000_000;
 
+/// Whom to dial.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Destination {
+    /// Id of the owner: on one node it is found by this.
+    pub owner: String,
+    /// Where it takes links.
+    pub address: String,
+}
+
 /// What a dialler wants done.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Wish {
     /// Ask the directory for the peer's owner.
     Lookup,
-    /// Dial this address.
-    Dial(String),
+    /// Dial this owner.
+    Dial(Destination),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,8 +40,8 @@ enum State {
 #[derive(Debug)]
 pub struct Dialer {
     state: State,
-    /// A fixed address (of a handover's target) or the last one the directory told.
-    address: Option<String>,
+    /// A fixed one (a handover's target) or the last one that the directory told.
+    destination: Option<Destination>,
     fixed: bool,
     backoff: u64,
 }
@@ -40,12 +49,12 @@ pub struct Dialer {
 impl Dialer {
     /// Dials whoever the directory names.
     pub fn by_directory() -> Self {
-        Self { state: State::Idle { retry_at: 0 }, address: None, fixed: false, backoff: FIRST_BACKOFF }
+        Self { state: State::Idle { retry_at: 0 }, destination: None, fixed: false, backoff: FIRST_BACKOFF }
     }
 
-    /// Dials one address.
-    pub fn to_address(address: String) -> Self {
-        Self { address: Some(address), fixed: true, ..Self::by_directory() }
+    /// Dials one owner.
+    pub fn to(destination: Destination) -> Self {
+        Self { destination: Some(destination), fixed: true, ..Self::by_directory() }
     }
 
     /// The connection, when it is up.
@@ -86,10 +95,10 @@ impl Dialer {
     }
 
     fn dial(&mut self, now: u64) -> Option<Wish> {
-        match &self.address {
-            Some(address) => {
+        match &self.destination {
+            Some(destination) => {
                 self.state = State::Dialing { since: now };
-                Some(Wish::Dial(address.clone()))
+                Some(Wish::Dial(destination.clone()))
             }
             None => {
                 self.failed(now);
@@ -105,7 +114,8 @@ impl Dialer {
         }
         match ownership {
             Some(ownership) => {
-                self.address = Some(ownership.entry.address.clone());
+                let OwnerEntry { owner, address, .. } = ownership.entry.clone();
+                self.destination = Some(Destination { owner, address });
                 self.dial(now)
             }
             None => {
@@ -151,8 +161,9 @@ mod tests {
 
     #[test]
     fn a_dialler_goes_where_the_peer_was_when_the_directory_is_silent() {
-        let mut dialer = Dialer::to_address("a:1".into());
-        assert_eq!(dialer.poll(0), Some(Wish::Dial("a:1".into())));
+        let destination = Destination { owner: "a".into(), address: "a:1".into() };
+        let mut dialer = Dialer::to(destination.clone());
+        assert_eq!(dialer.poll(0), Some(Wish::Dial(destination)));
         dialer.connected(7);
         assert_eq!((dialer.up(), dialer.deadline()), (Some(7), u64::MAX));
     }

@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 
 use crate::control::{Breakdown, HandoverPhase, HandoverRequest, HandoverStatus, Report, Side};
 
-use super::dialer::Dialer;
+use super::dialer::{Destination, Dialer};
 
 /// All must answer ARM within this time.
 const ARM_PATIENCE: u64 = 500_000_000;
@@ -109,7 +109,10 @@ impl Source {
         now: u64,
     ) -> Self {
         Self {
-            target: Dialer::to_address(request.target_link_addr.clone()),
+            target: Dialer::to(Destination {
+                owner: request.target_owner_id.clone(),
+                address: request.target_link_addr.clone(),
+            }),
             request,
             epoch: epoch + 1,
             phase: HandoverPhase::Preparing,

@@ -6,7 +6,7 @@ use crate::link::handshake::Welcome;
 use crate::link::sender::OutEdge;
 use crate::manifest::LinkSpec;
 
-use super::dialer::{ConnId, Dialer};
+use super::dialer::{ConnId, Destination, Dialer};
 
 /// The handover of the peer, as its upstream sees it.
 #[derive(Debug)]
@@ -102,7 +102,10 @@ impl OutLink {
         }
         let gone = before.and_then(|id| self.abort(&id));
         self.peer_move = Some(PeerMove {
-            target: Dialer::to_address(prepare.address.clone()),
+            target: Dialer::to(Destination {
+                owner: prepare.target.clone(),
+                address: prepare.address.clone(),
+            }),
             prepare,
             markers: None,
             armed_at: None,

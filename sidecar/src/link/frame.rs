@@ -31,6 +31,17 @@ pub enum Frame {
     Control(Control),
     /// The final frame of a handover, from source to target: the same bytes that are in the log.
     Final(Bytes),
+    /// A step by which the two ends change from a socket to a ring.
+    Ring(RingStep),
+}
+
+/// How a connection on one node changes from its socket to a ring in memory, each direction on its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RingStep {
+    /// Dialler → listener: a ring, whose memory comes with this frame or before it.
+    Offer,
+    /// Either way: all that follows comes by the ring. Of the listener it says as well that it takes the ring.
+    Rest,
 }
 
 /// A batch of packets.
@@ -211,6 +222,8 @@ const PROBE: u8 = 4;
 const HEARTBEAT: u8 = 5;
 const CONTROL: u8 = 6;
 const FINAL: u8 = 7;
+const RING_OFFER: u8 = 8;
+const RING_REST: u8 = 9;
 
 /// Bytes of a data frame before its body, length included.
 pub const DATA_HEADER: usize = 4 + 1 + 2 + 8 + 8 + 2;
@@ -266,6 +279,8 @@ impl Frame {
                 put_head(out, FINAL, bytes.len());
                 out.put_slice(bytes);
             }
+            Self::Ring(RingStep::Offer) => put_head(out, RING_OFFER, 0),
+            Self::Ring(RingStep::Rest) => put_head(out, RING_REST, 0),
         }
     }
 
@@ -325,6 +340,8 @@ fn parse(kind: u8, mut fields: Bytes) -> Result<Frame, FrameError> {
         HEARTBEAT => exact(&fields, 0).map(|()| Frame::Heartbeat),
         CONTROL => serde_json::from_slice(&fields).map(Frame::Control).map_err(|_| malformed),
         FINAL => Ok(Frame::Final(fields)),
+        RING_OFFER => exact(&fields, 0).map(|()| Frame::Ring(RingStep::Offer)),
+        RING_REST => exact(&fields, 0).map(|()| Frame::Ring(RingStep::Rest)),
         other => Err(FrameError::Type(other)),
     }
 }
@@ -351,6 +368,8 @@ mod tests {
             Frame::Control(Control::Cut { id: "a".into() }),
             Frame::Control(Control::Owner { epoch: 7, id: None }),
             Frame::Final(Bytes::from_static(b"state")),
+            Frame::Ring(RingStep::Offer),
+            Frame::Ring(RingStep::Rest),
         ]
     }
 
@@ -382,7 +401,7 @@ mod tests {
         }
 
         #[test]
-        fn no_change_of_a_frame_makes_the_decoder_panic(which in 0usize..8, at in 0usize..64, to in any::<u8>()) {
+        fn no_change_of_a_frame_makes_the_decoder_panic(which in 0usize..10, at in 0usize..64, to in any::<u8>()) {
             let mut input = BytesMut::new();
             examples()[which].encode(&mut input);
             let len = input.len();

@@ -74,6 +74,9 @@ pub struct Welcome {
     pub edges: Vec<EdgePosition>,
     /// The handover that it is in, if any.
     pub handover: Option<String>,
+    /// Whether the dialler may offer a ring in memory (of a listener on the same node).
+    #[serde(default)]
+    pub takes_ring: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -257,7 +260,8 @@ mod tests {
         assert_eq!(listener.step(&mut to_listener, &mut to_dialler)?, Step::Pending);
         assert_eq!(dialler.step(&mut to_dialler, &mut to_listener)?, Step::Pending);
         assert_eq!(listener.step(&mut to_listener, &mut to_dialler)?, Step::Known(hello()));
-        let welcome = Welcome { owner: "pod2".into(), epoch: 4, edges: vec![], handover: None };
+        let welcome =
+            Welcome { owner: "pod2".into(), epoch: 4, edges: vec![], handover: None, takes_ring: false };
         Handshake::welcome(welcome, &mut to_dialler);
         match dialler.step(&mut to_dialler, &mut to_listener)? {
             Step::Up(welcome) => Ok(welcome),

@@ -9,5 +9,6 @@ pub mod connection;
 pub mod frame;
 pub mod handshake;
 pub mod receiver;
+pub mod ring;
 pub mod sender;
 pub mod transport;

@@ -18,13 +18,13 @@ use crate::engine::{Env, Router, Time};
 use crate::handover::engine::Engine as _;
 use crate::handover::node::{Node, StartMode};
 use crate::link::address::Address;
-use crate::link::transport::Listener;
 use crate::link_map::LinkMap;
 use crate::manifest::{FunctionRef, Manifest, OnUnavailable, StoreSpec};
 use crate::registry::Registry;
 use crate::store::OwnerEntry;
 
 use super::RouterEngine;
+use super::doors::Doors;
 use super::event_loop::{EventLoop, Identity, Message, Waker};
 use super::requests::Request;
 
@@ -140,7 +140,8 @@ pub fn run(dir: &Path, name: &str, place: &MeetingPlace) -> Result<(), BesideErr
         .collect();
     let address = directory.get(name).cloned().unwrap_or_default();
     let listen: Address = address.parse().map_err(anyhow::Error::from)?;
-    let listener = Listener::bind(&listen).with_context(|| format!("cannot take links at {listen}"))?;
+    let doors =
+        Doors::open(&listen, None, name, true).with_context(|| format!("cannot take links at {listen}"))?;
     let me = OwnerEntry { owner: name.to_owned(), address, node: String::new() };
     let node = Node::new(&manifest, me, StartMode::Claim { expected: 0 });
     let (inbox, messages) = sync_channel(INBOX);
@@ -165,7 +166,7 @@ pub fn run(dir: &Path, name: &str, place: &MeetingPlace) -> Result<(), BesideErr
     let engine = RouterEngine::new(router, &manifest);
     let wakes = waker.clone();
     let mut packets =
-        EventLoop::new(node, engine, identity, listener, store, messages, waker).context("cannot poll")?;
+        EventLoop::new(node, engine, identity, doors, store, messages, waker).context("cannot poll")?;
     let greeting = name.to_owned();
     thread::Builder::new()
         .name("anf-runner".into())

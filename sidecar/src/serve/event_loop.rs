@@ -3,28 +3,28 @@
 //! Nothing here decides anything about ownership or order; it moves bytes between sockets and [`Node`]. It never waits
 //! for Redis or HTTP: those run on other threads and leave messages in the inbox.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
 
-use rustix::event::{EventfdFlags, Timespec, epoll, eventfd};
+use rustix::event::{EventfdFlags, epoll, eventfd};
 
-use crate::handover::engine::Engine;
-use crate::handover::node::{Action, ConnId, DialKey, Event, Node};
-use crate::link::address::Address;
-use crate::link::connection::Connection;
-use crate::link::handshake::{Handshake, Hello, PROTOCOL_VERSION, Purpose, Step};
-use crate::link::transport::Listener;
+use crate::control::Carrier;
+use crate::handover::node::{Action, ConnId, Destination, DialKey, Event, Node};
+use crate::link::connection::{Connection, ConnectionError};
+use crate::link::handshake::{Handshake, Hello, PROTOCOL_VERSION, Purpose, Step, Welcome};
 use crate::store::{StoreEvent, StoreHandle};
 
+use super::doors::Doors;
 use super::requests::Request;
 use super::router_engine::RouterEngine;
+use super::spin::{Spin, has_spare_core};
 
 const WAKE: u64 = 0;
-const LISTEN: u64 = 1;
+const DOORS: u64 = 1;
 const DEVICES: u64 = 1 << 32;
 const CONNECTIONS: u64 = 1 << 33;
 
@@ -34,9 +34,6 @@ const READ_BYTES: usize = 256 << 10;
 const MAX_STRANGERS: usize = 64;
 /// A greeting must be over within this time.
 const GREETING_PATIENCE: u64 = 2_000_000_000;
-/// Shortest time until a deadline, so that a deadline in the past cannot make the thread spin.
-const SHORTEST_WAIT: u64 = 100_000;
-const LONGEST_WAIT: u64 = 250_000_000;
 /// Messages are taken for this long before links have their turn.
 const INBOX_TURN: u64 = 500_000;
 
@@ -105,8 +102,8 @@ enum Stage {
 }
 
 #[derive(Debug)]
-struct Link {
-    connection: Connection,
+pub(super) struct Link {
+    pub(super) connection: Connection,
     stage: Stage,
     waits_to_write: bool,
 }
@@ -137,13 +134,18 @@ pub(super) struct EventLoop {
     store: StoreHandle,
     inbox: Receiver<Message>,
     waker: Waker,
-    listener: Listener,
-    links: HashMap<ConnId, Link>,
+    doors: Doors,
+    pub(super) links: HashMap<ConnId, Link>,
+    /// Empty but while rings are looked at.
+    pub(super) polled: Vec<ConnId>,
     next_conn: ConnId,
-    epoll: OwnedFd,
+    pub(super) epoll: OwnedFd,
     scratch: Vec<u8>,
     reads_devices: bool,
-    waiting: bool,
+    pub(super) waiting: bool,
+    pub(super) spin: Spin,
+    /// How often links ended, by reason.
+    pub(super) link_ends: BTreeMap<&'static str, u64>,
     pub(super) stop_at: Option<u64>,
 }
 
@@ -153,14 +155,17 @@ impl EventLoop {
         node: Node,
         engine: RouterEngine,
         identity: Identity,
-        listener: Listener,
+        doors: Doors,
         store: StoreHandle,
         inbox: Receiver<Message>,
         waker: Waker,
     ) -> io::Result<Self> {
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
         epoll::add(&epoll, &*waker.0, epoll::EventData::new_u64(WAKE), epoll::EventFlags::IN)?;
-        epoll::add(&epoll, &listener, epoll::EventData::new_u64(LISTEN), epoll::EventFlags::IN)?;
+        for (at, door) in doors.descriptors().enumerate() {
+            let token = epoll::EventData::new_u64(DOORS + at as u64);
+            epoll::add(&epoll, door, token, epoll::EventFlags::IN)?;
+        }
         Ok(Self {
             node,
             engine,
@@ -170,13 +175,16 @@ impl EventLoop {
             store,
             inbox,
             waker,
-            listener,
+            doors,
             links: HashMap::new(),
+            polled: Vec::new(),
             next_conn: 1,
             epoll,
             scratch: vec![0; READ_BYTES],
             reads_devices: false,
             waiting: false,
+            spin: Spin::new(has_spare_core()),
+            link_ends: BTreeMap::new(),
             stop_at: None,
         })
     }
@@ -191,6 +199,7 @@ impl EventLoop {
             for event in events.drain(..) {
                 self.ready(event.data.u64(), event.flags);
             }
+            self.poll_rings();
             self.read_inbox();
             self.finish_round();
         }
@@ -201,23 +210,10 @@ impl EventLoop {
         self.stop_at.is_some_and(|at| self.clock.now() >= at || !self.node.is_serving())
     }
 
-    fn wait(&mut self, events: &mut Vec<epoll::Event>) -> io::Result<()> {
-        let now = self.clock.now();
-        let deadline = self.node.deadline(&self.engine).min(self.stop_at.unwrap_or(u64::MAX));
-        let busy = self.engine.is_serving() && self.engine.next_timer() <= now && !self.node.must_wait();
-        let shortest = if busy { 0 } else { SHORTEST_WAIT };
-        let nanos = deadline.saturating_sub(now).clamp(shortest, LONGEST_WAIT);
-        let timeout = Timespec { tv_sec: 0, tv_nsec: nanos as i64 };
-        match epoll::wait(&self.epoll, rustix::buffer::spare_capacity(events), Some(&timeout)) {
-            Err(error) if error != rustix::io::Errno::INTR => Err(error.into()),
-            _ => Ok(()),
-        }
-    }
-
     fn ready(&mut self, token: u64, flags: epoll::EventFlags) {
         match token {
             WAKE => self.waker.clear(),
-            LISTEN => self.accept(),
+            _ if token < DEVICES => self.accept((token - DOORS) as usize),
             _ if token >= CONNECTIONS => self.link_ready(token - CONNECTIONS, flags),
             _ => {
                 let readable = flags.intersects(epoll::EventFlags::IN | epoll::EventFlags::ERR);
@@ -304,9 +300,9 @@ impl EventLoop {
 
     // ---- connections ----------------------------------------------------------------------------------------
 
-    fn accept(&mut self) {
+    fn accept(&mut self, door: usize) {
         loop {
-            match Connection::accept(&self.listener) {
+            match self.doors.accept(door) {
                 Ok(Some(connection)) => {
                     let strangers =
                         self.links.values().filter(|link| !matches!(link.stage, Stage::Up)).count();
@@ -336,7 +332,7 @@ impl EventLoop {
         Some(conn)
     }
 
-    fn dial(&mut self, key: DialKey, address: &str, to: String, epoch: u64, purpose: Purpose) {
+    fn dial(&mut self, key: DialKey, place: &Destination, to: String, epoch: u64, purpose: Purpose) {
         let Identity { function, graph, name, owner, .. } = self.identity.clone();
         let hello = Hello {
             version: PROTOCOL_VERSION,
@@ -349,18 +345,14 @@ impl EventLoop {
             purpose,
             nonce: nonce(),
         };
-        let dialled = address
-            .parse::<Address>()
-            .map_err(|error| error.to_string())
-            .and_then(|address| Connection::dial(&address).map_err(|error| error.to_string()));
         let since = self.clock.now();
-        let conn = match dialled {
+        let conn = match self.doors.dial(place) {
             Ok(mut connection) => {
                 let handshake = Box::new(Handshake::dial(&self.identity.key, hello, &mut connection.output));
                 self.add_link(connection, Stage::Greeting { handshake, dial: Some(key), since })
             }
             Err(error) => {
-                tracing::debug!(address, error, "cannot dial");
+                tracing::debug!(owner = place.owner, address = place.address, error, "cannot dial");
                 None
             }
         };
@@ -382,12 +374,12 @@ impl EventLoop {
         if let Err(error) = link.connection.fill(&mut self.scratch) {
             // What came before the end still counts.
             self.read_link(conn);
-            return self.lose(conn, &error.to_string());
+            return self.lose(conn, &error);
         }
         self.read_link(conn);
     }
 
-    fn read_link(&mut self, conn: ConnId) {
+    pub(super) fn read_link(&mut self, conn: ConnId) {
         loop {
             let Some(link) = self.links.get_mut(&conn) else { return };
             let now = self.clock.now();
@@ -398,7 +390,7 @@ impl EventLoop {
                         self.act();
                     }
                     Ok(None) => return,
-                    Err(error) => return self.lose(conn, &error.to_string()),
+                    Err(error) => return self.lose(conn, &error),
                 },
                 Stage::Greeting { handshake, dial, .. } => {
                     let key = *dial;
@@ -410,6 +402,12 @@ impl EventLoop {
                         Ok(Step::Known(hello)) => self.introduce(conn, hello, now),
                         Ok(Step::Up(welcome)) => {
                             link.stage = Stage::Up;
+                            if welcome.takes_ring
+                                && self.doors.allows_ring(&link.connection)
+                                && let Err(error) = link.connection.offer_ring()
+                            {
+                                tracing::warn!(%error, "no memory for a ring: the link stays on its socket");
+                            }
                             if let Some(key) = key {
                                 self.node.handle(
                                     Event::Connected { conn, key, welcome },
@@ -419,7 +417,7 @@ impl EventLoop {
                                 self.act();
                             }
                         }
-                        Err(error) => return self.lose(conn, &error.to_string()),
+                        Err(error) => return self.end(conn, "greeting", &error),
                     }
                 }
             }
@@ -444,10 +442,16 @@ impl EventLoop {
         }
     }
 
-    /// A connection that broke, or never came to be.
-    fn lose(&mut self, conn: ConnId, reason: &str) {
+    /// A connection that broke.
+    pub(super) fn lose(&mut self, conn: ConnId, error: &ConnectionError) {
+        self.end(conn, error.kind(), error);
+    }
+
+    /// A connection is over, or never came to be.
+    fn end(&mut self, conn: ConnId, kind: &'static str, reason: &dyn std::fmt::Display) {
         let Some(link) = self.links.remove(&conn) else { return };
-        tracing::debug!(conn, reason, "link closed");
+        tracing::debug!(conn, kind, %reason, "link closed");
+        *self.link_ends.entry(kind).or_default() += 1;
         let now = self.clock.now();
         match link.stage {
             Stage::Up => self.node.handle(Event::Closed { conn }, now, &mut self.engine),
@@ -464,7 +468,7 @@ impl EventLoop {
         let late: Vec<ConnId> =
             self.links.iter().filter(|(_, link)| late(link)).map(|(conn, _)| *conn).collect();
         for conn in late {
-            self.lose(conn, "the greeting took too long");
+            self.end(conn, "greeting", &"the greeting took too long");
         }
     }
 
@@ -484,9 +488,12 @@ impl EventLoop {
 
     fn act_once(&mut self, action: Action) {
         match action {
-            Action::Dial { key, address, to, epoch, purpose } => self.dial(key, &address, to, epoch, purpose),
+            Action::Dial { key, destination, to, epoch, purpose } => {
+                self.dial(key, &destination, to, epoch, purpose)
+            }
             Action::Welcome { conn, welcome } => {
                 if let Some(link) = self.links.get_mut(&conn) {
+                    let welcome = Welcome { takes_ring: self.doors.allows_ring(&link.connection), ..welcome };
                     Handshake::welcome(welcome, &mut link.connection.output);
                 }
             }
@@ -495,11 +502,11 @@ impl EventLoop {
                 self.refuse(conn, &reason);
             }
             Action::Send { conn, frame } => {
-                if let Some(link) = self.links.get_mut(&conn) {
-                    frame.encode(&mut link.connection.output);
-                    if link.connection.is_congested() {
-                        self.flush_link(conn);
-                    }
+                let Some(link) = self.links.get_mut(&conn) else { return };
+                match link.connection.queue(&frame) {
+                    Ok(()) if link.connection.is_congested() => self.flush_link(conn),
+                    Ok(()) => {}
+                    Err(error) => self.lose(conn, &error),
                 }
             }
             Action::Close { conn, reason } => {
@@ -525,13 +532,13 @@ impl EventLoop {
     fn flush_link(&mut self, conn: ConnId) {
         let Some(link) = self.links.get_mut(&conn) else { return };
         match link.connection.flush() {
-            Ok(all) => {
-                if link.waits_to_write == all {
-                    link.waits_to_write = !all;
+            Ok(()) => {
+                let waits = link.connection.waits_to_write();
+                if std::mem::replace(&mut link.waits_to_write, waits) != waits {
                     self.watch_link(conn);
                 }
             }
-            Err(error) => self.lose(conn, &error.to_string()),
+            Err(error) => self.lose(conn, &error),
         }
     }
 
@@ -547,8 +554,12 @@ impl EventLoop {
         }
     }
 
-    pub(super) fn transport_of(&self, conn: ConnId) -> &'static str {
-        self.links.get(&conn).map_or("", |link| link.connection.transport())
+    pub(super) fn carrier_of(&self, conn: ConnId) -> Carrier {
+        let of = |link: &Link| Carrier {
+            transport: link.connection.transport(),
+            unread_bytes: link.connection.unread_bytes() as u64,
+        };
+        self.links.get(&conn).map_or(Carrier::default(), of)
     }
 }
 

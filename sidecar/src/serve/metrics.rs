@@ -49,6 +49,7 @@ fn register_node(registry: &mut Registry, status: &Status) {
 fn register_links(registry: &mut Registry, status: &Status) {
     let (up, packets, lost) = (Values::default(), Values::default(), Values::default());
     let (repeated, kept) = (Values::default(), Values::default());
+    let (transport, unread) = (Values::default(), Values::default());
     for link in &status.links {
         let direction = match link.direction {
             Direction::In => "in",
@@ -60,10 +61,22 @@ fn register_links(registry: &mut Registry, status: &Status) {
         lost.get_or_create(&labels).set(link.lost as i64);
         repeated.get_or_create(&labels).set(link.repeated as i64);
         kept.get_or_create(&labels).set(link.kept as i64);
+        unread.get_or_create(&labels).set(link.unread_bytes as i64);
+        if link.connected {
+            let labels = [labels, vec![("transport", link.transport.clone())]].concat();
+            transport.get_or_create(&labels).set(1);
+        }
     }
     registry.register("link_up", "1 for a link with a connection", up);
     registry.register("link_packets", "Packets of the link's edges", packets);
     registry.register("link_lost_packets", "Packets that a full link dropped, or that never came", lost);
     registry.register("link_repeated_packets", "Packets sent again, or left out because known", repeated);
+    let ends = Values::default();
+    for (reason, count) in &status.link_ends {
+        ends.get_or_create(&vec![("reason", reason.clone())]).set(*count as i64);
+    }
+    registry.register("link_transport", "1 for the transport that carries the link", transport);
+    registry.register("link_unread_bytes", "Bytes that wait to be sent or taken by the peer", unread);
+    registry.register("link_ends", "Connections of links that ended", ends);
     registry.register("link_kept_packets", "Packets kept until they are safe", kept);
 }

@@ -2,6 +2,7 @@
 //! the control API (`http`). They meet in the packet thread's bounded inbox.
 
 pub mod beside;
+mod doors;
 mod event_loop;
 mod http;
 mod metrics;
@@ -9,6 +10,8 @@ pub mod packets;
 mod ports;
 mod requests;
 mod router_engine;
+mod spin;
+mod waiting;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -21,13 +24,13 @@ use clap::Args;
 use crate::engine::{Env, Router, Time};
 use crate::handover::node::{Node, StartMode};
 use crate::link::address::Address;
-use crate::link::transport::Listener;
 use crate::manifest::Manifest;
 use crate::registry::Registry;
 use crate::store::{OwnerEntry, StoreSettings};
 
 pub use router_engine::RouterEngine;
 
+use doors::Doors;
 use event_loop::{EventLoop, Identity, Message, Waker};
 use http::Asker;
 use requests::Request;
@@ -56,6 +59,12 @@ pub struct ServeArgs {
     /// Take links at this UNIX socket instead.
     #[arg(long, env = "ANF_LINK_SOCKET", value_name = "PATH")]
     pub link_socket: Option<PathBuf>,
+    /// Take links of peers on the same node in this directory as well, which the function's sidecars share.
+    #[arg(long, env = "ANF_LINK_DIRECTORY", value_name = "PATH")]
+    pub link_directory: Option<PathBuf>,
+    /// Whether links on one node may use rings in shared memory.
+    #[arg(long, env = "ANF_LINK_RINGS", value_name = "BOOL", default_value_t = true, action = clap::ArgAction::Set)]
+    pub link_rings: bool,
     /// The port of the control API.
     #[arg(long, env = "ANF_CONTROL_PORT", default_value_t = 7001)]
     pub control_port: u16,
@@ -113,7 +122,8 @@ pub fn main(args: &ServeArgs) -> anyhow::Result<()> {
         .with_context(|| format!("cannot read the function's key {}", args.key_file.display()))?;
     let engine = RouterEngine::new(build_router(&manifest)?, &manifest);
     let (listen, advertised) = args.link_address();
-    let listener = Listener::bind(&listen).with_context(|| format!("cannot take links at {listen}"))?;
+    let doors = Doors::open(&listen, args.link_directory.clone(), &args.owner_id, args.link_rings)
+        .with_context(|| format!("cannot take links at {listen}"))?;
     let me =
         OwnerEntry { owner: args.owner_id.clone(), address: advertised.to_string(), node: args.node.clone() };
     let node = Node::new(&manifest, me, start);
@@ -143,7 +153,7 @@ pub fn main(args: &ServeArgs) -> anyhow::Result<()> {
     let asker = Asker::new(inbox, waker.clone(), &key, &manifest.function.name);
     spawn_control(SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), args.control_port), asker)?;
     tracing::info!(sub_function = identity.name, owner = identity.owner, links = %advertised, "serving");
-    EventLoop::new(node, engine, identity, listener, store, messages, waker)?.run()?;
+    EventLoop::new(node, engine, identity, doors, store, messages, waker)?.run()?;
     Ok(())
 }
 

@@ -98,7 +98,7 @@ impl EventLoop {
             last_frame: journal.stored(),
             reason: self.node.store_trouble().map(str::to_string),
         };
-        let links = self.node.links(|conn| self.transport_of(conn));
+        let links = self.node.links(|conn| self.carrier_of(conn));
         let mut drops: BTreeMap<String, u64> = self
             .engine
             .router_ref()
@@ -128,6 +128,7 @@ impl EventLoop {
             store,
             handover: self.node.handover(None),
             drops,
+            link_ends: self.link_ends.iter().map(|(kind, count)| ((*kind).to_string(), *count)).collect(),
             not_ready: self.node.not_ready().map(str::to_string),
         }
     }

@@ -96,7 +96,7 @@ impl Node {
         };
         self.actions.push(match wish {
             Wish::Lookup => Action::Store(StoreCommand::Lookup { peer: to }),
-            Wish::Dial(address) => Action::Dial { key, address, to, epoch, purpose },
+            Wish::Dial(destination) => Action::Dial { key, destination, to, epoch, purpose },
         });
     }
 
@@ -238,6 +238,8 @@ impl Node {
                     epoch: self.epoch,
                     edges,
                     handover: handover.map(|source| source.id().to_string()),
+                    // Whoever has the socket knows.
+                    takes_ring: false,
                 };
                 self.actions.push(Action::Welcome { conn, welcome });
             }

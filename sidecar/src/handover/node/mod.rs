@@ -10,13 +10,13 @@ mod state;
 
 use std::collections::{BTreeMap, VecDeque};
 
-use crate::control::{Direction, HandoverRequest, HandoverStatus, LinkStatus, Refusal, Role};
+use crate::control::{Carrier, Direction, HandoverRequest, HandoverStatus, LinkStatus, Refusal, Role};
 use crate::link::frame::Frame;
 use crate::link::handshake::{Hello, Purpose, Welcome};
 use crate::manifest::{Manifest, OnUnavailable};
 use crate::store::{OwnerEntry, StoreCommand, StoreEvent};
 
-pub use super::dialer::ConnId;
+pub use super::dialer::{ConnId, Destination};
 use super::downstream::InLink;
 use super::engine::Engine;
 use super::journal::{Journal, Length};
@@ -100,7 +100,7 @@ pub enum Action {
         /// Which connection it will be.
         key: DialKey,
         /// Where to.
-        address: String,
+        destination: Destination,
         /// The sub-function there.
         to: String,
         /// The epoch to say.
@@ -328,30 +328,32 @@ impl Node {
         (sent.collect(), taken.collect())
     }
 
-    /// The links, for the control API. `transport` tells the kind of a connection.
-    pub fn links(&self, transport: impl Fn(ConnId) -> &'static str) -> Vec<LinkStatus> {
-        let shown = |conn: Option<ConnId>| conn.map_or("", &transport).to_string();
+    /// The links, for the control API. `carrier` tells what carries a connection.
+    pub fn links(&self, carrier: impl Fn(ConnId) -> Carrier) -> Vec<LinkStatus> {
+        let carrier = |conn: Option<ConnId>| conn.map_or(Carrier::default(), &carrier);
         let ins = self.ins.iter().map(|link| LinkStatus {
             peer: link.peer.clone(),
             direction: Direction::In,
-            transport: shown(link.owner_conn()),
+            transport: carrier(link.owner_conn()).transport.to_string(),
             edges: link.edges.iter().map(|edge| edge.id()).collect(),
             connected: link.owner_conn().is_some(),
             packets: link.edges.iter().filter_map(|edge| edge.next()).sum(),
             lost: link.lost(),
             repeated: link.edges.iter().map(|edge| edge.known()).sum(),
             kept: 0,
+            unread_bytes: carrier(link.owner_conn()).unread_bytes,
         });
         let outs = self.outs.iter().map(|link| LinkStatus {
             peer: link.peer.clone(),
             direction: Direction::Out,
-            transport: shown(link.route()),
+            transport: carrier(link.route()).transport.to_string(),
             edges: link.edges.iter().map(|edge| edge.id()).collect(),
             connected: link.route().is_some(),
             packets: link.edges.iter().map(|edge| edge.next()).sum(),
             lost: link.dropped(),
             repeated: link.edges.iter().map(|edge| edge.resent()).sum(),
             kept: link.edges.iter().map(|edge| edge.kept()).sum(),
+            unread_bytes: carrier(link.route()).unread_bytes,
         });
         ins.chain(outs).collect()
     }

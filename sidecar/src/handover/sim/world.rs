@@ -335,7 +335,8 @@ impl World {
 
     fn act(&mut self, at: usize, action: Action) {
         match action {
-            Action::Dial { key, address, to, epoch, purpose } => {
+            Action::Dial { key, destination, to, epoch, purpose } => {
+                let address = destination.address;
                 let time = self.now + self.delay();
                 let listener = self.sides.iter().position(|side| side.alive && side.address == address);
                 let Some(listener) = listener else {
