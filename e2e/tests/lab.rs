@@ -9,7 +9,8 @@ use std::thread;
 use std::time::Duration;
 
 use anf_e2e::Error;
-use anf_e2e::lab::{Example, Handover, Lab, Places, Traffic};
+use anf_e2e::lab::{Example, Handover, Lab, Places, Start, Traffic, Transport};
+use anf_e2e::process::wait_until;
 use anf_sidecar::control::{HandoverPhase, Role};
 use nix::sys::signal::Signal;
 
@@ -24,8 +25,13 @@ fn places(name: &str) -> Places {
 }
 
 fn start(name: &str) -> (Lab, Traffic) {
+    start_with(name, Transport::Tcp)
+}
+
+fn start_with(name: &str, transport: Transport) -> (Lab, Traffic) {
     let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/nat.yaml");
-    let lab = Lab::start(Example::read(&example).expect("the example"), places(name)).expect("the lab");
+    let example = Example::read(&example).expect("the example");
+    let lab = Lab::start_with(example, places(name), transport).expect("the lab");
     let traffic = lab.start_traffic(FLOWS, PACKETS_PER_SECOND, 10.0).expect("traffic");
     thread::sleep(Duration::from_secs(1));
     (lab, traffic)
@@ -48,6 +54,19 @@ fn move_once(lab: &mut Lab) {
     }
 }
 
+/// Waits until the links of the sub-function that moves are rings to peers on its node and TCP to others.
+fn wait_for_rings(lab: &Lab) {
+    let here = lab.owner(MOVING).unwrap();
+    let right = |peer: &str| if lab.owner(peer).unwrap().node == here.node { "ring" } else { "tcp" };
+    wait_until("rings on one node", Duration::from_secs(5), Duration::from_millis(20), |last| {
+        let links = lab.status(here)?.links;
+        *last = format!("{links:?}");
+        let settled = links.iter().all(|link| link.transport == right(&link.peer));
+        Ok((settled && links.iter().any(|link| link.transport == "ring")).then_some(()))
+    })
+    .unwrap();
+}
+
 /// The end of a handover that must have been given up, with a reason and a sentence.
 fn expect_abort(lab: &Lab, id: &str) {
     let status = lab.wait_phase(MOVING, id, HandoverPhase::Finished).expect("an end");
@@ -65,6 +84,53 @@ fn moves_to_and_fro_lose_nothing() {
         move_once(&mut lab);
     }
     finish_perfectly(lab, traffic);
+}
+
+#[test]
+#[ignore = "needs root and release binaries"]
+fn links_are_rings_on_one_node_and_change_without_loss_when_a_pod_moves() {
+    let (mut lab, traffic) = start_with("rings", Transport::Near);
+    wait_for_rings(&lab);
+    for _ in 0..4 {
+        move_once(&mut lab);
+        wait_for_rings(&lab);
+    }
+    finish_perfectly(lab, traffic);
+}
+
+#[test]
+#[ignore = "needs root and release binaries"]
+fn a_peer_that_is_frozen_for_a_while_loses_nothing_on_a_ring() {
+    let (lab, traffic) = start_with("ring-frozen", Transport::Near);
+    wait_for_rings(&lab);
+    for _ in 0..3 {
+        let process = &lab.owner(MOVING).unwrap().process;
+        process.signal(Signal::SIGSTOP).unwrap();
+        thread::sleep(Duration::from_millis(300));
+        process.signal(Signal::SIGCONT).unwrap();
+        thread::sleep(Duration::from_millis(300));
+    }
+    finish_perfectly(lab, traffic);
+}
+
+#[test]
+#[ignore = "needs root and release binaries"]
+fn a_peer_that_is_killed_and_started_again_comes_back_on_a_ring() {
+    let (mut lab, traffic) = start_with("ring-killed", Transport::Near);
+    wait_for_rings(&lab);
+    let (node, epoch) = {
+        let owner = lab.owner(MOVING).unwrap();
+        let epoch = lab.status(owner).unwrap().epoch;
+        owner.process.signal(Signal::SIGKILL).unwrap();
+        (owner.node, epoch)
+    };
+    let again = lab.start_sidecar(MOVING, node, Start::ClaimEpoch(epoch)).unwrap();
+    lab.wait_ready(&again).unwrap();
+    lab.replace_owner(MOVING, again).unwrap().process.kill();
+    wait_for_rings(&lab);
+    thread::sleep(Duration::from_millis(500));
+    lab.check_owners().expect("the others did not mind");
+    assert!(traffic.stop().expect("the counts").total.received > 0);
 }
 
 #[test]

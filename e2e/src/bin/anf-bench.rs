@@ -47,8 +47,8 @@ fn main() -> anyhow::Result<()> {
     for case in state::CASES.into_iter().filter(|case| wanted("state", case.0)) {
         results.take(case.0, state::measure(case));
     }
-    for case in edge::CASES.into_iter().filter(|case| wanted("edge", case)) {
-        results.take(case, edge::measure(case, programs, &work));
+    for case in edge::CASES.iter().filter(|case| wanted("edge", case.name)) {
+        results.take(case.name, edge::measure(case, programs, &work));
     }
     for case in handover::CASES.into_iter().filter(|(case, _)| wanted("handover", case)) {
         results.take(case.0, handover::measure(case, arguments.moves, &arguments.function, programs, &work));

@@ -69,8 +69,10 @@ pub struct Lab {
 pub enum Transport {
     /// TCP, as between nodes.
     Tcp,
-    /// UNIX sockets, as on one node.
+    /// UNIX sockets without rings, as on one node whose memory cannot be shared.
     Unix,
+    /// Rings on a node, through a directory that its sidecars share, and TCP between nodes: as pods have it.
+    Near,
 }
 
 /// What became of a handover.

@@ -78,9 +78,15 @@ impl Sidecar {
         };
         let link_address = match transport {
             Transport::Tcp => format!("{address}:{link_port}"),
+            Transport::Near => {
+                let shared = places.work.join(format!("links-{name}"));
+                fs::create_dir_all(&shared).map_err(Error::io(format!("make {}", shared.display())))?;
+                command.arg("--link-directory").arg(&shared);
+                format!("{address}:{link_port}")
+            }
             Transport::Unix => {
                 let socket = places.work.join(format!("{owner_id}.sock"));
-                command.arg("--link-socket").arg(&socket);
+                command.arg("--link-socket").arg(&socket).args(["--link-rings", "false"]);
                 format!("unix:{}", socket.display())
             }
         };
