@@ -13,8 +13,9 @@ use super::frame::{Frame, FrameError, RingStep};
 use super::ring::{RegionError, Waits};
 use super::transport::{Listener, Local, Transport, TransportError};
 
-/// Above this much unsent data no more packets are queued.
-const HIGH_WATER: usize = 1 << 20;
+/// Above this much unsent data no more packets are queued: what waits longer waits with its edge, which keeps it anyway,
+/// and is not copied to and fro here.
+const HIGH_WATER: usize = 256 << 10;
 
 /// Why a connection ended.
 #[derive(Debug, thiserror::Error)]
@@ -98,9 +99,9 @@ impl Connection {
         Ok(())
     }
 
-    /// Whether so much is unsent that the sender should wait.
-    pub fn is_congested(&self) -> bool {
-        self.output.len() >= HIGH_WATER
+    /// Bytes of packets that may be queued now.
+    pub fn room(&self) -> usize {
+        HIGH_WATER.saturating_sub(self.output.len())
     }
 
     /// Writes what can be written of what is queued.

@@ -18,7 +18,11 @@ const WAITING_SHARE: usize = 2;
 /// Most packets sent ahead of the receiver's acknowledgement.
 const WINDOW_PACKETS: u64 = 8_192;
 /// A batch is closed when it has this many bytes.
-const BATCH_BYTES: usize = 64 << 10;
+const BATCH_BYTES: usize = 56 << 10;
+/// Batches are written into pieces of memory of this size, so that a batch of common packets needs no larger one.
+const CHUNK_BYTES: usize = 64 << 10;
+/// With less than this left of its piece, a batch begins a new one.
+const LEAST_ROOM: usize = 8 << 10;
 
 /// A batch in the ring.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -127,6 +131,9 @@ impl OutEdge {
         }
         if self.open_count == MAX_PACKETS || self.open.len() >= BATCH_BYTES {
             self.close(0);
+        }
+        if self.open_count == 0 && self.open.capacity() < LEAST_ROOM {
+            self.open = BytesMut::with_capacity(CHUNK_BYTES);
         }
         self.open_count += 1;
         self.next += 1;

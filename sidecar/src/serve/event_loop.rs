@@ -257,6 +257,10 @@ impl EventLoop {
         }
         self.act();
         self.flush_links();
+        while self.node.send_more() {
+            self.act();
+            self.flush_links();
+        }
         self.drop_strangers(now);
         self.watch_devices();
     }
@@ -503,10 +507,8 @@ impl EventLoop {
             }
             Action::Send { conn, frame } => {
                 let Some(link) = self.links.get_mut(&conn) else { return };
-                match link.connection.queue(&frame) {
-                    Ok(()) if link.connection.is_congested() => self.flush_link(conn),
-                    Ok(()) => {}
-                    Err(error) => self.lose(conn, &error),
+                if let Err(error) = link.connection.queue(&frame) {
+                    self.lose(conn, &error);
                 }
             }
             Action::Close { conn, reason } => {
@@ -526,6 +528,9 @@ impl EventLoop {
             self.links.iter().filter(|(_, link)| pending(link)).map(|(conn, _)| *conn).collect();
         for conn in conns {
             self.flush_link(conn);
+        }
+        for (conn, link) in &self.links {
+            self.node.set_room(*conn, link.connection.room());
         }
     }
 

@@ -117,7 +117,7 @@ impl Node {
             DialKey::Target(at) => ConnUse::OutTarget(at),
             DialKey::Handover => ConnUse::HandoverTo,
         };
-        self.conns.insert(conn, Conn { used_for, last_sent: now, last_heard: now });
+        self.conns.insert(conn, Conn::new(used_for, now));
         match key {
             DialKey::Owner(at) => {
                 let reunion = self.outs[at].owner_connected(conn, welcome);
@@ -231,7 +231,7 @@ impl Node {
     pub(super) fn accepted(&mut self, conn: ConnId, hello: Hello, now: u64) {
         match self.admit(conn, &hello) {
             Ok((used_for, edges)) => {
-                self.conns.insert(conn, Conn { used_for, last_sent: now, last_heard: now });
+                self.conns.insert(conn, Conn::new(used_for, now));
                 let handover = self.source.as_ref().filter(|source| !source.phase().is_over());
                 let welcome = Welcome {
                     owner: self.me.owner.clone(),
@@ -390,7 +390,11 @@ impl Node {
         let epoch = self.epoch;
         for link in &mut self.outs {
             let Some(conn) = link.route() else { continue };
-            while let Some(data) = link.next_to_send(epoch, released) {
+            let Some(known) = self.conns.get_mut(&conn) else { continue };
+            while known.room > 0
+                && let Some(data) = link.next_to_send(epoch, released)
+            {
+                known.room = known.room.saturating_sub(data.body.len());
                 self.actions.push(Action::Send { conn, frame: Frame::Data(data) });
             }
         }

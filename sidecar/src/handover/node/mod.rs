@@ -156,6 +156,14 @@ struct Conn {
     used_for: ConnUse,
     last_sent: u64,
     last_heard: u64,
+    /// Bytes of packets that it takes before it says anew what it takes.
+    room: usize,
+}
+
+impl Conn {
+    fn new(used_for: ConnUse, now: u64) -> Self {
+        Self { used_for, last_sent: now, last_heard: now, room: usize::MAX }
+    }
 }
 
 /// One sidecar. See the module's head.
@@ -255,6 +263,21 @@ impl Node {
     /// What is to be done, in order.
     pub fn take_actions(&mut self) -> std::vec::Drain<'_, Action> {
         self.actions.drain(..)
+    }
+
+    /// A connection takes that many bytes of packets now; what is more stays with the edges. Without a word of it a
+    /// connection takes any number.
+    pub fn set_room(&mut self, conn: ConnId, bytes: usize) {
+        if let Some(known) = self.conns.get_mut(&conn) {
+            known.room = bytes;
+        }
+    }
+
+    /// Sends what connections have room for again; whether there was something.
+    pub fn send_more(&mut self) -> bool {
+        let before = self.actions.len();
+        self.send_batches();
+        self.actions.len() > before
     }
 
     /// Whether packets are processed now.
