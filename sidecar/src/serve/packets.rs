@@ -183,7 +183,7 @@ mod tests {
         let across = |annotations: Annotations| {
             let mut out = BytesMut::new();
             encode(&packet, annotations, &mut out);
-            let back = decode(&mut out.freeze(), annotations).unwrap();
+            let back = decode(&mut &out[..], annotations).unwrap();
             assert_eq!(back.data(), b"payload");
             back
         };
