@@ -34,7 +34,8 @@ pub struct Status {
     pub handover: Option<HandoverStatus>,
     /// Dropped packets by `element/reason`, links included.
     pub drops: BTreeMap<String, u64>,
-    /// How often connections of links ended, by reason: `closed`, `system`, `malformed`, `tampered`, `greeting`.
+    /// How often connections of links ended, by cause: `closed-by-peer`, `system`, `malformed-frame`, `broken-seal`,
+    /// `tampered-ring`, or why the ends did not meet.
     #[serde(default)]
     pub link_ends: BTreeMap<String, u64>,
     /// Why it is not ready, if it is not.

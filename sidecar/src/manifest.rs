@@ -99,6 +99,25 @@ pub struct StoreSpec {
     pub on_unavailable: OnUnavailable,
 }
 
+/// What is sealed on links between nodes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum LinkEncryption {
+    /// Packets are in the clear. The headers of their frames are authenticated, and all other frames are sealed.
+    ControlOnly,
+    /// Everything is sealed.
+    #[default]
+    Required,
+}
+
+/// How links between nodes behave.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LinkPolicy {
+    /// Whether packets are sealed.
+    #[serde(default)]
+    pub encryption: LinkEncryption,
+}
+
 /// Everything that a sidecar needs to know about its sub-function.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -120,6 +139,9 @@ pub struct Manifest {
     /// Links that take packets away.
     #[serde(default)]
     pub out_links: Vec<LinkSpec>,
+    /// How links to other nodes behave.
+    #[serde(default)]
+    pub links: LinkPolicy,
     /// Where the state is kept.
     pub store: StoreSpec,
 }
@@ -172,6 +194,7 @@ impl Manifest {
             ports: ports.iter().filter(|port| devices.contains(&port.name)).cloned().collect(),
             in_links: map.in_links(part),
             out_links: map.out_links(part),
+            links: LinkPolicy::default(),
             store,
         })
     }

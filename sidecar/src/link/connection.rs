@@ -1,4 +1,4 @@
-//! One connection of a link: a transport with its buffers, and the frames in them.
+//! One connection of a link: a transport with its buffers, and the greetings and frames in them, sealed between nodes.
 //!
 //! Bytes that came in are capped by what one read takes plus one frame; bytes that go out are capped by the sender's
 //! window. Errors close the connection, they never end the process.
@@ -9,8 +9,10 @@ use std::os::fd::{AsFd, BorrowedFd};
 use bytes::BytesMut;
 
 use super::address::Address;
-use super::frame::{Frame, FrameError, RingStep};
+use super::frame::{Data, Frame, FrameError, RingStep};
+use super::handshake::{Handshake, HandshakeError, Hello, Step, Terms, Welcome};
 use super::ring::{RegionError, Waits};
+use super::seal::{Opener, RecordWriter, SealError, Sealer};
 use super::transport::{Listener, Local, Transport, TransportError};
 
 /// Above this much unsent data no more packets are queued: what waits longer waits with its edge, which keeps it anyway,
@@ -26,34 +28,63 @@ pub enum ConnectionError {
     /// The peer sent what is no frame.
     #[error(transparent)]
     Frame(#[from] FrameError),
+    /// What came in was tampered with.
+    #[error(transparent)]
+    Seal(#[from] SealError),
+    /// The ends do not meet.
+    #[error(transparent)]
+    Handshake(#[from] HandshakeError),
 }
 
 impl ConnectionError {
-    /// One word for it, for counters.
-    pub fn kind(&self) -> &'static str {
+    /// The error as a metric's label.
+    pub fn reason(&self) -> &'static str {
         match self {
-            Self::Transport(TransportError::Closed) => "closed",
+            Self::Transport(TransportError::Closed) => "closed-by-peer",
             Self::Transport(TransportError::Io(_)) => "system",
-            Self::Transport(_) => "tampered",
-            Self::Frame(_) => "malformed",
+            Self::Transport(_) => "tampered-ring",
+            Self::Frame(_) => "malformed-frame",
+            Self::Seal(_) => "broken-seal",
+            Self::Handshake(error) => error.reason(),
         }
     }
+}
+
+/// What the peer's greetings led to.
+#[derive(Debug)]
+pub enum Met {
+    /// More bytes are needed.
+    Pending,
+    /// Listener: the dialler is who it says; answer with [`Connection::welcome`] or [`Connection::refuse`].
+    Known(Box<Hello>),
+    /// Dialler: the link is up.
+    Up(Welcome),
 }
 
 /// One connection with what was read and not yet decoded, and what was queued and not yet written.
 #[derive(Debug)]
 pub struct Connection {
     transport: Transport,
-    /// Bytes that came in.
-    pub input: BytesMut,
-    /// Bytes to go out.
-    pub output: BytesMut,
+    /// Bytes that came in and are not yet opened; unused without records.
+    sealed_input: BytesMut,
+    input: BytesMut,
+    output: BytesMut,
+    /// Between nodes, once both ends have the keys.
+    records: Option<(RecordWriter, Opener)>,
+    terms: Terms,
 }
 
 impl Connection {
     /// A connection over a transport that is up or comes up.
     pub fn new(transport: Transport) -> Self {
-        Self { transport, input: BytesMut::new(), output: BytesMut::new() }
+        Self {
+            transport,
+            sealed_input: BytesMut::new(),
+            input: BytesMut::new(),
+            output: BytesMut::new(),
+            records: None,
+            terms: Terms::default(),
+        }
     }
 
     /// Starts to connect; writing tells when it is there.
@@ -73,7 +104,16 @@ impl Connection {
 
     /// Reads what is there by way of `scratch` (at most its length) and keeps it for [`Connection::next_frame`].
     pub fn fill(&mut self, scratch: &mut [u8]) -> Result<usize, ConnectionError> {
-        Ok(self.transport.receive(&mut self.input, scratch)?)
+        let input = if self.records.is_some() { &mut self.sealed_input } else { &mut self.input };
+        Ok(self.transport.receive(input, scratch)?)
+    }
+
+    /// Opens the next record, if there are records and a whole one is there.
+    fn open(&mut self) -> Result<bool, ConnectionError> {
+        match &mut self.records {
+            Some((_, opener)) => Ok(opener.open(&mut self.sealed_input, &mut self.input)?),
+            None => Ok(false),
+        }
     }
 
     /// The next whole frame that came in, other than those by which the two ends change to a ring.
@@ -81,22 +121,101 @@ impl Connection {
         loop {
             match Frame::decode(&mut self.input)? {
                 Some(Frame::Ring(step)) => self.ring_step(step)?,
+                None if self.open()? => {}
                 other => return Ok(other),
             }
         }
     }
 
+    // ---- greetings --------------------------------------------------------------------------------------------
+
+    /// The dialling end introduces itself.
+    pub fn introduce(
+        &mut self,
+        key: &[u8],
+        hello: Hello,
+        terms: Terms,
+    ) -> Result<Handshake, ConnectionError> {
+        Ok(Handshake::dial(key, hello, terms, &mut self.output)?)
+    }
+
+    /// Goes through the greetings that came in. After an error, what is still to be written tells the peer why.
+    pub fn greet(&mut self, handshake: &mut Handshake) -> Result<Met, ConnectionError> {
+        loop {
+            match handshake.step(&mut self.input, &mut self.output)? {
+                Step::Pending => {
+                    if !self.open()? {
+                        return Ok(Met::Pending);
+                    }
+                }
+                Step::Keyed(keys) => self.seal(keys.of_dialler()),
+                Step::Known(hello, terms, keys) => {
+                    self.terms = terms;
+                    self.seal(keys.of_listener());
+                    return Ok(Met::Known(hello));
+                }
+                Step::Up(welcome, terms) => {
+                    self.terms = terms;
+                    if let Some((writer, _)) = &mut self.records {
+                        writer.seal_packets(terms.seal_packets);
+                    }
+                    return Ok(Met::Up(welcome));
+                }
+            }
+        }
+    }
+
+    /// From here on both directions are records, where strangers may reach the bytes.
+    fn seal(&mut self, (sealer, opener): (Sealer, Opener)) {
+        if self.transport.is_within_node() {
+            return;
+        }
+        // What came behind the greeting is a record already.
+        self.sealed_input = self.input.split();
+        self.records = Some((RecordWriter::new(sealer, self.terms.seal_packets), opener));
+    }
+
+    /// The listener takes the dialler.
+    pub fn welcome(&mut self, welcome: Welcome) {
+        let terms = self.terms;
+        self.put_sealed(|out| Handshake::welcome(welcome, terms, out));
+    }
+
+    /// The listener does not, and says why.
+    pub fn refuse(&mut self, reason: &str) {
+        self.put_sealed(|out| Handshake::refuse(reason, out));
+    }
+
+    // ---- the way out ------------------------------------------------------------------------------------------
+
     /// Queues a frame. A batch of packets that fits into a ring goes there at once, so that it is copied once less.
     pub fn queue(&mut self, frame: &Frame) -> Result<(), ConnectionError> {
-        if let Frame::Data(data) = frame
-            && self.output.is_empty()
-            && let Some(local) = self.transport.local()
-            && local.write_at_once(&[&data.header(), &data.body])?
-        {
-            return Ok(());
+        match (frame, &mut self.records) {
+            (Frame::Data(data), Some((writer, _))) => writer.put_data(data, &mut self.output),
+            (Frame::Data(data), None) if self.goes_by_ring(data)? => {}
+            _ => self.put_sealed(|out| frame.encode(out)),
         }
-        frame.encode(&mut self.output);
         Ok(())
+    }
+
+    /// Writes a batch into the ring, if there is one with room and nothing waits before it.
+    fn goes_by_ring(&mut self, data: &Data) -> Result<bool, ConnectionError> {
+        match self.transport.local() {
+            Some(local) if self.output.is_empty() => Ok(local.write_at_once(&[&data.header(), &data.body])?),
+            _ => Ok(false),
+        }
+    }
+
+    fn put_sealed(&mut self, write: impl FnOnce(&mut BytesMut)) {
+        match &mut self.records {
+            Some((writer, _)) => writer.put_sealed(&mut self.output, write),
+            None => write(&mut self.output),
+        }
+    }
+
+    /// Whether something is queued.
+    pub fn has_output(&self) -> bool {
+        !self.output.is_empty()
     }
 
     /// Bytes of packets that may be queued now.
@@ -106,6 +225,9 @@ impl Connection {
 
     /// Writes what can be written of what is queued.
     pub fn flush(&mut self) -> Result<(), ConnectionError> {
+        if let Some((writer, _)) = &mut self.records {
+            writer.close(&mut self.output);
+        }
         Ok(self.transport.send(&mut self.output)?)
     }
 
@@ -195,152 +317,4 @@ impl AsFd for Connection {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::os::unix::net::UnixStream;
-
-    use bytes::Bytes;
-
-    use super::*;
-    use crate::link::frame::{Data, MAX_PACKETS};
-
-    /// The two ends of a link on one node, dialler first.
-    fn pair() -> (Connection, Connection) {
-        let (here, there) = UnixStream::pair().unwrap();
-        let end = |socket| Connection::new(Transport::Local(Local::new(socket).unwrap()));
-        (end(here), end(there))
-    }
-
-    fn frame(first: u64) -> Frame {
-        let body = Bytes::from(vec![first as u8; 1_000]);
-        Frame::Data(Data { edge: 1, epoch: 1, first, count: MAX_PACKETS, body })
-    }
-
-    /// Everything that can be read now.
-    fn read(end: &mut Connection) -> Result<Vec<u64>, ConnectionError> {
-        let mut found = Vec::new();
-        while end.fill(&mut [0; 4096])? > 0 {
-            while let Some(frame) = end.next_frame()? {
-                match frame {
-                    Frame::Data(data) => found.push(data.first),
-                    other => panic!("{other:?}"),
-                }
-            }
-        }
-        Ok(found)
-    }
-
-    /// Until both ends send by the ring.
-    fn settle(dialler: &mut Connection, listener: &mut Connection) {
-        dialler.offer_ring().unwrap();
-        for _ in 0..4 {
-            dialler.flush().unwrap();
-            listener.flush().unwrap();
-            assert_eq!((read(listener).unwrap().len(), read(dialler).unwrap().len()), (0, 0));
-        }
-        assert_eq!((dialler.transport(), listener.transport()), ("ring", "ring"));
-    }
-
-    #[test]
-    fn a_link_changes_to_a_ring_under_way_and_every_frame_comes_once_and_in_order() {
-        let (mut dialler, mut listener) = pair();
-        let (mut to_listener, mut to_dialler) = (Vec::new(), Vec::new());
-        for number in 0..3_000 {
-            dialler.queue(&frame(number)).unwrap();
-            listener.queue(&frame(number)).unwrap();
-            if number == 100 {
-                dialler.offer_ring().unwrap();
-            }
-            dialler.flush().unwrap();
-            // The listener sends and reads less often: buffers and ring fill up.
-            if number % 7 == 0 {
-                listener.flush().unwrap();
-                to_listener.extend(read(&mut listener).unwrap());
-                to_dialler.extend(read(&mut dialler).unwrap());
-            }
-        }
-        while !(dialler.output.is_empty() && listener.output.is_empty()) {
-            dialler.flush().unwrap();
-            listener.flush().unwrap();
-            to_listener.extend(read(&mut listener).unwrap());
-            to_dialler.extend(read(&mut dialler).unwrap());
-        }
-        to_listener.extend(read(&mut listener).unwrap());
-        to_dialler.extend(read(&mut dialler).unwrap());
-        assert_eq!((dialler.transport(), listener.transport()), ("ring", "ring"));
-        assert_eq!(to_listener, (0..3_000).collect::<Vec<u64>>());
-        assert_eq!(to_dialler, (0..3_000).collect::<Vec<u64>>());
-    }
-
-    #[test]
-    fn what_a_peer_wrote_before_it_died_is_read_and_then_the_link_is_closed() {
-        let (mut dialler, mut listener) = pair();
-        settle(&mut dialler, &mut listener);
-        (0..5).for_each(|number| frame(number).encode(&mut dialler.output));
-        dialler.flush().unwrap();
-        drop(dialler);
-        assert!(listener.fill(&mut [0; 64]).unwrap() > 5_000);
-        assert!(matches!(listener.next_frame(), Ok(Some(_))));
-        assert_eq!(listener.fill(&mut [0; 64]).unwrap_err().kind(), "closed");
-    }
-
-    #[test]
-    fn an_end_that_sleeps_is_woken_by_the_socket_and_one_that_must_not_sleep_is_told() {
-        let (mut dialler, mut listener) = pair();
-        settle(&mut dialler, &mut listener);
-        assert!(listener.sleep(Takes::Frames).unwrap());
-        frame(0).encode(&mut dialler.output);
-        dialler.flush().unwrap();
-        let mut doorbell = [0; 8];
-        let Transport::Local(local) = &listener.transport else { unreachable!() };
-        assert_eq!(rustix::net::recv(local, &mut doorbell, rustix::net::RecvFlags::PEEK).unwrap().1, 1);
-        assert!(!listener.sleep(Takes::Frames).unwrap());
-        assert!(listener.sleep(Takes::Nothing).unwrap());
-        assert_eq!(read(&mut listener).unwrap(), [0]);
-    }
-
-    #[test]
-    fn a_writer_that_waits_for_room_is_woken_when_there_is_some() {
-        let (mut dialler, mut listener) = pair();
-        settle(&mut dialler, &mut listener);
-        dialler.output.resize(1 << 20, 0);
-        dialler.flush().unwrap();
-        assert!(!dialler.output.is_empty() && !dialler.waits_to_write());
-        assert!(dialler.sleep(Takes::Frames).unwrap());
-        assert!(listener.poll_ring().unwrap() > 0);
-        assert_eq!(dialler.fill(&mut [1; 8]).unwrap(), 0, "a doorbell is no byte of the stream");
-        assert!(!dialler.sleep(Takes::Frames).unwrap());
-    }
-
-    #[test]
-    fn a_peer_that_tampers_with_a_ring_or_with_the_change_to_it_is_cut_off() {
-        let (mut dialler, mut listener) = pair();
-        settle(&mut dialler, &mut listener);
-        let Transport::Local(local) = &dialler.transport else { unreachable!() };
-        local.scribble(0x8000_0000);
-        assert!(listener.ring_is_readable(), "so that somebody looks");
-        assert_eq!(listener.poll_ring().unwrap_err().kind(), "tampered");
-
-        let (mut dialler, mut listener) = pair();
-        settle(&mut dialler, &mut listener);
-        let Transport::Local(local) = &dialler.transport else { unreachable!() };
-        rustix::io::write(local, b"by the socket").unwrap();
-        assert_eq!(listener.fill(&mut [0; 64]).unwrap_err().kind(), "tampered");
-
-        for step in [RingStep::Offer, RingStep::Rest] {
-            let (mut dialler, mut listener) = pair();
-            Frame::Ring(step).encode(&mut dialler.output);
-            dialler.flush().unwrap();
-            assert_eq!(read(&mut listener).unwrap_err().kind(), "tampered", "without a ring");
-        }
-    }
-
-    #[test]
-    fn frames_of_garbage_in_a_ring_close_the_link() {
-        let (mut dialler, mut listener) = pair();
-        settle(&mut dialler, &mut listener);
-        dialler.output.extend_from_slice(&[0xff; 100]);
-        dialler.flush().unwrap();
-        listener.poll_ring().unwrap();
-        assert_eq!(listener.next_frame().unwrap_err().kind(), "malformed");
-    }
-}
+mod tests;

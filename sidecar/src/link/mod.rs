@@ -10,5 +10,6 @@ pub mod frame;
 pub mod handshake;
 pub mod receiver;
 pub mod ring;
+pub mod seal;
 pub mod sender;
 pub mod transport;

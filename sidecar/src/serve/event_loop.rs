@@ -14,8 +14,9 @@ use rustix::event::{EventfdFlags, epoll, eventfd};
 
 use crate::control::Carrier;
 use crate::handover::node::{Action, ConnId, Destination, DialKey, Event, Node};
-use crate::link::connection::{Connection, ConnectionError};
-use crate::link::handshake::{Handshake, Hello, PROTOCOL_VERSION, Purpose, Step, Welcome};
+use crate::link::connection::{Connection, ConnectionError, Met};
+use crate::link::handshake::{Handshake, Hello, Purpose, Terms, Welcome};
+use crate::link::transport::TransportError;
 use crate::store::{StoreEvent, StoreHandle};
 
 use super::doors::Doors;
@@ -121,6 +122,8 @@ pub(super) struct Identity {
     pub owner: String,
     /// The function's key.
     pub key: Vec<u8>,
+    /// What it asks of links.
+    pub terms: Terms,
 }
 
 /// The packet thread's loop.
@@ -144,7 +147,7 @@ pub(super) struct EventLoop {
     reads_devices: bool,
     pub(super) waiting: bool,
     pub(super) spin: Spin,
-    /// How often links ended, by reason.
+    /// How often links ended, by cause.
     pub(super) link_ends: BTreeMap<&'static str, u64>,
     pub(super) stop_at: Option<u64>,
 }
@@ -313,7 +316,7 @@ impl EventLoop {
                     if strangers >= MAX_STRANGERS {
                         continue;
                     }
-                    let handshake = Box::new(Handshake::listen(&self.identity.key, nonce()));
+                    let handshake = Box::new(Handshake::listen(&self.identity.key, self.identity.terms));
                     let since = self.clock.now();
                     self.add_link(connection, Stage::Greeting { handshake, dial: None, since });
                 }
@@ -338,21 +341,10 @@ impl EventLoop {
 
     fn dial(&mut self, key: DialKey, place: &Destination, to: String, epoch: u64, purpose: Purpose) {
         let Identity { function, graph, name, owner, .. } = self.identity.clone();
-        let hello = Hello {
-            version: PROTOCOL_VERSION,
-            function,
-            graph,
-            from: name,
-            to,
-            owner,
-            epoch,
-            purpose,
-            nonce: nonce(),
-        };
+        let hello = Hello { function, graph, from: name, to, owner, epoch, purpose };
         let since = self.clock.now();
-        let conn = match self.doors.dial(place) {
-            Ok(mut connection) => {
-                let handshake = Box::new(Handshake::dial(&self.identity.key, hello, &mut connection.output));
+        let conn = match self.introduce_to(place, hello) {
+            Ok((connection, handshake)) => {
                 self.add_link(connection, Stage::Greeting { handshake, dial: Some(key), since })
             }
             Err(error) => {
@@ -363,6 +355,16 @@ impl EventLoop {
         if conn.is_none() {
             self.node.handle(Event::DialFailed { key }, since, &mut self.engine);
         }
+    }
+
+    fn introduce_to(
+        &self,
+        place: &Destination,
+        hello: Hello,
+    ) -> Result<(Connection, Box<Handshake>), String> {
+        let mut connection = self.doors.dial(place)?;
+        let handshake = connection.introduce(&self.identity.key, hello, self.identity.terms);
+        Ok((connection, Box::new(handshake.map_err(|error| error.to_string())?)))
     }
 
     fn link_ready(&mut self, conn: ConnId, flags: epoll::EventFlags) {
@@ -398,13 +400,10 @@ impl EventLoop {
                 },
                 Stage::Greeting { handshake, dial, .. } => {
                     let key = *dial;
-                    match handshake.step(&mut link.connection.input, &mut link.connection.output) {
-                        Ok(Step::Pending) => {
-                            self.flush_link(conn);
-                            return;
-                        }
-                        Ok(Step::Known(hello)) => self.introduce(conn, hello, now),
-                        Ok(Step::Up(welcome)) => {
+                    match link.connection.greet(handshake) {
+                        Ok(Met::Pending) => return self.flush_link(conn),
+                        Ok(Met::Known(hello)) => self.introduce(conn, *hello, now),
+                        Ok(Met::Up(welcome)) => {
                             link.stage = Stage::Up;
                             if welcome.takes_ring
                                 && self.doors.allows_ring(&link.connection)
@@ -413,15 +412,16 @@ impl EventLoop {
                                 tracing::warn!(%error, "no memory for a ring: the link stays on its socket");
                             }
                             if let Some(key) = key {
-                                self.node.handle(
-                                    Event::Connected { conn, key, welcome },
-                                    now,
-                                    &mut self.engine,
-                                );
+                                let event = Event::Connected { conn, key, welcome };
+                                self.node.handle(event, now, &mut self.engine);
                                 self.act();
                             }
                         }
-                        Err(error) => return self.end(conn, "greeting", &error),
+                        Err(error) => {
+                            // The peer gets to know why, if there is something to say.
+                            let _ = link.connection.flush();
+                            return self.lose(conn, &error);
+                        }
                     }
                 }
             }
@@ -441,21 +441,28 @@ impl EventLoop {
 
     fn refuse(&mut self, conn: ConnId, reason: &str) {
         if let Some(mut link) = self.links.remove(&conn) {
-            Handshake::refuse(reason, &mut link.connection.output);
+            link.connection.refuse(reason);
             let _ = link.connection.flush();
         }
     }
 
-    /// A connection that broke.
+    /// A connection that an error ended: all are counted. That peers come and go is no news; the first of any other
+    /// cause is worth a line in the log.
     pub(super) fn lose(&mut self, conn: ConnId, error: &ConnectionError) {
-        self.end(conn, error.kind(), error);
+        let cause = error.reason();
+        let is_news =
+            !matches!(error, ConnectionError::Transport(TransportError::Closed | TransportError::Io(_)));
+        if is_news && self.links.contains_key(&conn) && !self.link_ends.contains_key(cause) {
+            tracing::warn!(conn, %error, "a link ended; later ends with this cause are counted only");
+        }
+        self.end(conn, cause, error);
     }
 
     /// A connection is over, or never came to be.
-    fn end(&mut self, conn: ConnId, kind: &'static str, reason: &dyn std::fmt::Display) {
+    fn end(&mut self, conn: ConnId, cause: &'static str, reason: &dyn std::fmt::Display) {
         let Some(link) = self.links.remove(&conn) else { return };
-        tracing::debug!(conn, kind, %reason, "link closed");
-        *self.link_ends.entry(kind).or_default() += 1;
+        tracing::debug!(conn, cause, %reason, "link closed");
+        *self.link_ends.entry(cause).or_default() += 1;
         let now = self.clock.now();
         match link.stage {
             Stage::Up => self.node.handle(Event::Closed { conn }, now, &mut self.engine),
@@ -472,7 +479,7 @@ impl EventLoop {
         let late: Vec<ConnId> =
             self.links.iter().filter(|(_, link)| late(link)).map(|(conn, _)| *conn).collect();
         for conn in late {
-            self.end(conn, "greeting", &"the greeting took too long");
+            self.end(conn, "late-greeting", &"the greeting took too long");
         }
     }
 
@@ -497,8 +504,8 @@ impl EventLoop {
             }
             Action::Welcome { conn, welcome } => {
                 if let Some(link) = self.links.get_mut(&conn) {
-                    let welcome = Welcome { takes_ring: self.doors.allows_ring(&link.connection), ..welcome };
-                    Handshake::welcome(welcome, &mut link.connection.output);
+                    let takes_ring = self.doors.allows_ring(&link.connection);
+                    link.connection.welcome(Welcome { takes_ring, ..welcome });
                 }
             }
             Action::Refuse { conn, reason } => {
@@ -523,7 +530,7 @@ impl EventLoop {
     }
 
     fn flush_links(&mut self) {
-        let pending = |link: &Link| !link.connection.output.is_empty() && !link.waits_to_write;
+        let pending = |link: &Link| link.connection.has_output() && !link.waits_to_write;
         let conns: Vec<ConnId> =
             self.links.iter().filter(|(_, link)| pending(link)).map(|(conn, _)| *conn).collect();
         for conn in conns {
@@ -566,12 +573,6 @@ impl EventLoop {
         };
         self.links.get(&conn).map_or(Carrier::default(), of)
     }
-}
-
-fn nonce() -> [u8; 16] {
-    let mut nonce = [0; 16];
-    let _ = rustix::rand::getrandom(&mut nonce, rustix::rand::GetRandomFlags::empty());
-    nonce
 }
 
 /// How long after SIGTERM an owner goes on before it ends.

@@ -72,11 +72,11 @@ fn register_links(registry: &mut Registry, status: &Status) {
     registry.register("link_lost_packets", "Packets that a full link dropped, or that never came", lost);
     registry.register("link_repeated_packets", "Packets sent again, or left out because known", repeated);
     let ends = Values::default();
-    for (reason, count) in &status.link_ends {
-        ends.get_or_create(&vec![("reason", reason.clone())]).set(*count as i64);
+    for (cause, count) in &status.link_ends {
+        ends.get_or_create(&vec![("cause", cause.clone())]).set(*count as i64);
     }
     registry.register("link_transport", "1 for the transport that carries the link", transport);
     registry.register("link_unread_bytes", "Bytes that wait to be sent or taken by the peer", unread);
-    registry.register("link_ends", "Connections of links that ended", ends);
+    registry.register("link_ends", "Connections of links that ended, by cause", ends);
     registry.register("link_kept_packets", "Packets kept until they are safe", kept);
 }

@@ -24,7 +24,8 @@ use clap::Args;
 use crate::engine::{Env, Router, Time};
 use crate::handover::node::{Node, StartMode};
 use crate::link::address::Address;
-use crate::manifest::Manifest;
+use crate::link::handshake::Terms;
+use crate::manifest::{LinkEncryption, Manifest};
 use crate::registry::Registry;
 use crate::store::{OwnerEntry, StoreSettings};
 
@@ -149,6 +150,7 @@ pub fn main(args: &ServeArgs) -> anyhow::Result<()> {
         name: manifest.sub_function.clone(),
         owner: args.owner_id.clone(),
         key: key.clone(),
+        terms: Terms { seal_packets: manifest.links.encryption == LinkEncryption::Required },
     };
     let asker = Asker::new(inbox, waker.clone(), &key, &manifest.function.name);
     spawn_control(SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), args.control_port), asker)?;

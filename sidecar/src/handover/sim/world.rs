@@ -15,8 +15,8 @@ use crate::handover::engine::Engine;
 use crate::handover::node::{Action, ConnId, DialKey, Event, Node, StartMode};
 use crate::handover::state_frame::StateFrame;
 use crate::link::frame::Frame;
-use crate::link::handshake::{Hello, PROTOCOL_VERSION};
-use crate::manifest::{EdgeSpec, FunctionRef, LinkSpec, Manifest, OnUnavailable, StoreSpec};
+use crate::link::handshake::Hello;
+use crate::manifest::{EdgeSpec, FunctionRef, LinkPolicy, LinkSpec, Manifest, OnUnavailable, StoreSpec};
 use crate::state::Reader;
 use crate::store::{OwnerEntry, StoreCommand, StoreEvent};
 
@@ -133,6 +133,7 @@ fn manifest(name: &str, ins: Vec<LinkSpec>, outs: Vec<LinkSpec>) -> Manifest {
         ports: Vec::new(),
         in_links: ins,
         out_links: outs,
+        links: LinkPolicy::default(),
         store: StoreSpec { url: String::new(), on_unavailable: OnUnavailable::FailOpen },
     }
 }
@@ -350,7 +351,6 @@ impl World {
                 self.dials.insert(theirs, (at, key, mine));
                 let owner = self.sides[at].address.trim_end_matches(":1").to_string();
                 let hello = Hello {
-                    version: PROTOCOL_VERSION,
                     function: "uid".into(),
                     graph: "hash".into(),
                     from: self.sides[at].shard.clone(),
@@ -358,7 +358,6 @@ impl World {
                     owner,
                     epoch,
                     purpose,
-                    nonce: [0; 16],
                 };
                 self.later(time, listener, Happening::Tell(Event::Accepted { conn: theirs, hello }));
             }

@@ -68,6 +68,11 @@ impl Transport {
         }
     }
 
+    /// Whether the bytes never leave the node, so that the system alone decides who can reach them.
+    pub fn is_within_node(&self) -> bool {
+        matches!(self, Self::Local(_))
+    }
+
     /// Appends what is there to `input`, by way of `scratch` and at most its length; returns how many bytes came.
     pub fn receive(&mut self, input: &mut BytesMut, scratch: &mut [u8]) -> Result<usize, TransportError> {
         match self {

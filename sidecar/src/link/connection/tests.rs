@@ -1,0 +1,4 @@
+//! Connections on one node, and sealed ones between nodes.
+
+mod ring;
+mod sealed;
