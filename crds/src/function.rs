@@ -114,6 +114,10 @@ pub struct AtomicFunctionSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub state_store: Option<StateStore>,
 
+    /// How packets travel between nodes.
+    #[serde(default)]
+    pub links: Links,
+
     /// Whether sub-functions should share a node.
     #[serde(default)]
     pub co_location: CoLocation,
@@ -364,6 +368,25 @@ pub enum OnUnavailable {
     FailOpen,
     /// Hold packets that make new flows; known flows go on.
     FailClosed,
+}
+
+/// How packets travel between nodes.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct Links {
+    /// What is sealed on links between nodes. If the two ends differ, as during a change, everything is.
+    #[serde(default)]
+    pub encryption: LinkEncryption,
+}
+
+/// What is sealed on links between nodes. No value is a word that YAML takes for a boolean, as `Off` would be.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LinkEncryption {
+    /// All that changes ownership. Packets are in the clear, with authenticated headers: for networks that encrypt.
+    ControlOnly,
+    /// Everything.
+    #[default]
+    Required,
 }
 
 /// Whether sub-functions should share a node.

@@ -13,9 +13,9 @@ pub mod names;
 pub use duration::{Duration, ParseDurationError};
 pub use function::{
     ActiveMigration, AtomicFunction, AtomicFunctionSpec, AtomicFunctionStatus, CoLocation, Edge,
-    FunctionPhase, LastMigration, LinkState, MigratableReason, MigrationCounts, MigrationOverride,
-    MigrationPolicy, MigrationStrategy, NodePort, OnUnavailable, Placement, PodPort, Port, SecretKeyRef,
-    StateStore, SubFunction, SubFunctionStatus, TunPort,
+    FunctionPhase, LastMigration, LinkEncryption, LinkState, Links, MigratableReason, MigrationCounts,
+    MigrationOverride, MigrationPolicy, MigrationStrategy, NodePort, OnUnavailable, Placement, PodPort, Port,
+    SecretKeyRef, StateStore, SubFunction, SubFunctionStatus, TunPort,
 };
 pub use migration::{
     Breakdown, Downtime, Endpoint, Failure, FunctionMigration, FunctionMigrationSpec,

@@ -2,9 +2,12 @@
 //!
 //! A spec that is wrong yields the parts of the last good graph, so that what runs goes on running and is healed.
 
-use anf_crds::{AtomicFunctionSpec, MigrationPolicy, OnUnavailable, Placement, Port, SubFunction};
+use anf_crds::{
+    AtomicFunctionSpec, LinkEncryption, MigrationPolicy, OnUnavailable, Placement, Port, SubFunction,
+};
 use anf_sidecar::manifest::{
-    FunctionRef, Manifest, OnUnavailable as StoreAway, Port as ManifestPort, PortBinding, StoreSpec,
+    FunctionRef, LinkEncryption as ManifestEncryption, LinkPolicy, Manifest, OnUnavailable as StoreAway,
+    Port as ManifestPort, PortBinding, StoreSpec,
 };
 use k8s_openapi::api::core::v1::ResourceRequirements;
 
@@ -76,11 +79,21 @@ fn manifests(
     let ports: Vec<ManifestPort> = spec.ports.iter().filter_map(port).collect();
     let function =
         FunctionRef { namespace: id.namespace.clone(), name: id.name.clone(), uid: id.uid.clone() };
+    let links = links(spec);
     let manifests = cut.parts.iter().map(|part| {
         Manifest::from_cut(function.clone(), &cut, &part.name, &ports, store.clone())
+            .map(|manifest| Manifest { links, ..manifest })
             .map_err(|error| Rejection { reason: "InvalidCut", messages: vec![error.to_string()] })
     });
     manifests.collect()
+}
+
+fn links(spec: &AtomicFunctionSpec) -> LinkPolicy {
+    let encryption = match spec.links.encryption {
+        LinkEncryption::ControlOnly => ManifestEncryption::ControlOnly,
+        LinkEncryption::Required => ManifestEncryption::Required,
+    };
+    LinkPolicy { encryption }
 }
 
 fn store(spec: &AtomicFunctionSpec, default_store: &str) -> Result<StoreSpec, Rejection> {

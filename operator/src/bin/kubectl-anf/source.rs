@@ -116,6 +116,7 @@ fn empty_spec() -> AtomicFunctionSpec {
         edges: Vec::new(),
         migration: anf_crds::MigrationPolicy::default(),
         state_store: None,
+        links: anf_crds::Links::default(),
         co_location: anf_crds::CoLocation::default(),
         paused: false,
     }

@@ -54,6 +54,16 @@ fn the_functions_own_store_goes_before_the_operators() {
 }
 
 #[test]
+fn packets_between_nodes_are_sealed_unless_the_function_says_otherwise() {
+    let encryption = |links: serde_json::Value| {
+        let function = function_with(json!({"click": "Idle -> Discard;", "links": links}));
+        validate(&observed(&function), STORE).parts[0].manifest.links.encryption
+    };
+    assert_eq!(encryption(json!({})), ManifestEncryption::Required);
+    assert_eq!(encryption(json!({"encryption": "ControlOnly"})), ManifestEncryption::ControlOnly);
+}
+
+#[test]
 fn a_store_with_a_secret_is_refused_with_the_way_out() {
     let function = function_with(json!({
         "click": "Idle -> Discard;", "stateStore": {"url": "redis://own", "secretRef": {"name": "s"}}
