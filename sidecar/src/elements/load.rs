@@ -72,7 +72,18 @@ const NANOSECONDS: &[(u16, &[&str])] = &[
     (15, &["RED", "DelayShaper", "DelayUnqueue", "LinkUnqueue", "TimeSortedSched"]),
     (10, &["InfiniteSource", "RatedSource", "TimedSource"]),
     // Definitions and scripts touch no packets.
-    (0, &["AddressInfo", "PortInfo", "IPRewriterPatterns", "Script", "DriverManager", "ControlSocket"]),
+    (
+        0,
+        &[
+            "AddressInfo",
+            "PortInfo",
+            "ScheduleInfo",
+            "IPRewriterPatterns",
+            "Script",
+            "DriverManager",
+            "ControlSocket",
+        ],
+    ),
 ];
 
 /// Classes of which a packet leaves by every output.

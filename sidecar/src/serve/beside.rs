@@ -16,7 +16,7 @@ use tokio::sync::oneshot;
 
 use crate::engine::{Env, Router, Time};
 use crate::handover::engine::Engine as _;
-use crate::handover::node::{Node, StartMode};
+use crate::handover::node::{Node, PacketCounts, StartMode};
 use crate::link::address::Address;
 use crate::link_map::LinkMap;
 use crate::manifest::{FunctionRef, Manifest, OnUnavailable, StoreSpec};
@@ -76,9 +76,9 @@ pub struct Progress {
     /// Rounds of the router in which something was done.
     pub worked: u64,
     /// Packets sent over each edge and signal that begins here.
-    pub sent: Vec<(u16, u64)>,
+    pub sent: PacketCounts,
     /// Packets taken from each edge and signal that ends here.
-    pub taken: Vec<(u16, u64)>,
+    pub taken: PacketCounts,
 }
 
 /// Where the parts of one run meet: a directory that only its user can read.

@@ -29,6 +29,9 @@ use super::upstream::OutLink;
 /// Handovers remembered after their end.
 const HISTORY: usize = 16;
 
+/// Packets of each edge, by its number.
+pub type PacketCounts = Vec<(u16, u64)>;
+
 /// How a sidecar begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StartMode {
@@ -343,7 +346,7 @@ impl Node {
     }
 
     /// How many packets were sent over each edge that begins here, and taken from each that ends here.
-    pub fn packets_by_edge(&self) -> (Vec<(u16, u64)>, Vec<(u16, u64)>) {
+    pub fn packets_by_edge(&self) -> (PacketCounts, PacketCounts) {
         let outs = self.outs.iter().flat_map(|link| &link.edges);
         let ins = self.ins.iter().flat_map(|link| &link.edges);
         let sent = outs.map(|edge| (edge.id(), edge.next()));
