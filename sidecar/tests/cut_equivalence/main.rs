@@ -39,7 +39,7 @@ const CUTS: u64 = 8;
 
 /// Classes that draw random numbers: each part has a row of its own.
 const RANDOM: &[&str] =
-    &["RandomSample", "RED", "IPRateMonitor", "ProbSplitter", "RandomSwitch", "RandomSeed"];
+    &["RandomSample", "RED", "IPRateMonitor", "ProbSplitter", "RandomSwitch", "RandomSeed", "EPONONU"];
 
 /// The example shows bytes that nobody wrote: what a buffer held before.
 const NOT_COMPARABLE: &[&str] = &["Resize"];

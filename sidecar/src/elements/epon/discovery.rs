@@ -503,7 +503,7 @@ mod tests {
             ("ONUS 0", "ONUS: between 1 and 4096"),
             ("PERIOD 10us", "PERIOD: at least 1ms"),
             ("WINDOW 2ms", "WINDOW: at most 1ms"),
-            ("REACH 200", "REACH: between 0 and 100 km"),
+            ("REACH 1001", "REACH: between 0 and 1000 km"),
             ("ONU 02:00:00:00:01:01", "expected Ethernet address and link"),
             ("ONU 02:00:00:00:01:01 65", "link 65 is not between 1 and 64"),
             ("ONU 02:00:00:00:01:01 1, ONU 02:00:00:00:01:02 1", "is given twice"),

@@ -297,9 +297,11 @@ impl Dba {
             }
             Message::RegisterAck(RegisterAck { accepted: true, .. }) => {
                 let onu = known.ok_or(STRANGER)?;
-                onu.round_trip = round_trip;
-                onu.confirmed = true;
-                onu.next = (self.service != Service::Class).then_some(cx.now());
+                if !onu.confirmed {
+                    onu.round_trip = round_trip;
+                    onu.confirmed = true;
+                    onu.next = (self.service != Service::Class).then_some(cx.now());
+                }
             }
             // The business of the discovery.
             _ => {}
@@ -319,14 +321,15 @@ impl Dba {
         };
         match control.message {
             Message::Gate(mut gate) => {
-                let nearest = |far| if gate.discovery.is_some() { 0 } else { far };
-                let near: Vec<u32> = gate.grants().iter().map(|grant| nearest(grant.start)).collect();
-                for (grant, nearest) in gate.grants_mut().iter_mut().zip(near) {
-                    if grant.start > self.reach {
-                        cx.drop(TOO_FAR, packet);
-                        return;
-                    }
-                    grant.start = self.upstream.give(cx.now(), nearest, grant.start, grant.length).start;
+                if gate.grants().iter().any(|grant| grant.start > self.reach) {
+                    cx.drop(TOO_FAR, packet);
+                    return;
+                }
+                let window = gate.discovery.is_some();
+                for grant in gate.grants_mut() {
+                    let farthest = grant.start;
+                    let nearest = if window { 0 } else { farthest };
+                    grant.start = self.upstream.give(cx.now(), nearest, farthest, grant.length).start;
                 }
                 cx.emit(0, Control { message: Message::Gate(gate), ..control }.packet(llid));
             }

@@ -86,6 +86,16 @@ fn an_onu_that_has_joined_is_polled_at_once_and_granted_what_its_service_gives()
 }
 
 #[test]
+fn who_confirms_again_gets_nothing_for_it() {
+    let mut bench = bench("");
+    join(&mut bench, 1);
+    for _ in 0..100 {
+        say(&mut bench, 1, RTT, Message::RegisterAck(RegisterAck { accepted: true, port: 1, sync: 50 }));
+    }
+    assert_eq!(granted(&mut bench).len(), 1);
+}
+
+#[test]
 fn an_onu_is_not_polled_more_often_than_said() {
     let mut bench = bench(", POLL 1ms");
     join(&mut bench, 1);

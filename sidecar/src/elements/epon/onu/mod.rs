@@ -54,7 +54,7 @@ pub(super) static DESCRIPTOR: Descriptor = Descriptor {
         times::LASER_OFF,
     ],
     reads: Annotations::TIMESTAMP,
-    writes: Annotations::TIMESTAMP.union(Annotations::FIRST_TIMESTAMP).union(Annotations::MAC_HEADER),
+    writes: Annotations::MAC_HEADER,
     drops: &[NO_PREAMBLE, OTHER, MALFORMED, FULL, TOO_LONG, TOO_MANY],
     handlers: &[
         Handler::read("state", "silent, asking, confirming or registered"),
