@@ -19,7 +19,7 @@ elementclass Subscriber { $n, $hex, $km |
   onu[0] -> kind :: Classifier(12/0806 20/0002, 12/0800, -);
   kind[0] -> [1]arp[1] -> [1]onu;
   kind[1] -> Strip(14) -> CheckIPHeader -> answers :: IPClassifier(icmp type echo-reply, -) -> pongs :: Counter -> Discard;
-  answers[1] -> Discard;
+  answers[1] -> got :: Counter -> Discard;
   kind[2] -> Discard;
   load :: RatedSource(LENGTH 1458, BANDWIDTH 300Mbps, ACTIVE true)
     -> UDPIPEncap(10.0.0.$n, 5000, 10.0.0.254, 5000)

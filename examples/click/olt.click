@@ -16,7 +16,8 @@
 // The parts that others lead to.
 bridge_links :: EPONDecap(1, 2, 3, 4);
 bridge_switch :: EtherSwitch;
-dba :: EPONDBA(02:00:00:00:00:01, SERVICE limited, CYCLE 2ms, POLL 500us);
+dba :: EPONDBA(02:00:00:00:00:01, SERVICE limited, CYCLE 50ms, POLL 10ms,
+  REACH 1000, GUARD 2ms, LEAD 5ms, GRACE 50ms);
 down_data :: Queue(1000);
 
 // The way up: bursts, and what is control and what is data.
@@ -27,7 +28,7 @@ up_kind[0] -> up_control :: Tee(2);
 up_kind[1] -> bridge_links;
 
 // Discovery and bandwidth allocation, joined by control frames.
-up_control[0] -> disc :: EPONDiscovery(02:00:00:00:00:01, ONUS 4, PERIOD 10ms) -> [1]dba;
+up_control[0] -> disc :: EPONDiscovery(02:00:00:00:00:01, ONUS 4, PERIOD 1s, REACH 1000, DRIFT 2ms) -> [1]dba;
 up_control[1] -> [0]dba;
 
 // The way down: control frames before data.

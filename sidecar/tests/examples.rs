@@ -68,9 +68,11 @@ fn every_class_has_an_example_that_uses_it() {
 
 #[test]
 fn every_example_prints_something_and_ends() {
+    at_root();
+    let pages = reference::pages();
     for class in classes() {
-        let output = reference::pages().into_iter().find(|page| page.file == format!("{}.md", class.class));
-        let text = output.map(|page| page.text).unwrap_or_default();
+        let page = pages.iter().find(|page| page.file == format!("{}.md", class.class));
+        let text = page.map(|page| page.text.as_str()).unwrap_or_default();
         assert!(text.contains("it prints"), "the example of {} does not run", class.class);
         assert!(!text.contains("(it goes on)"), "the example of {} does not end", class.class);
     }
