@@ -133,10 +133,11 @@ mod tests {
         found.map(|finding| finding.to_string()).collect()
     }
 
-    const EXAMPLES: [(&str, &str); 3] = [
+    const EXAMPLES: [(&str, &str); 4] = [
         ("nat.yaml", include_str!("../../../../examples/nat.yaml")),
         ("nat.click", include_str!("../../../../examples/nat.click")),
         ("monitor.yaml", include_str!("../../../../examples/monitor.yaml")),
+        ("olt.yaml", include_str!("../../../../examples/olt.yaml")),
     ];
 
     #[test]
