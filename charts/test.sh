@@ -105,6 +105,13 @@ has "the sidecar's image reaches the operator" 'value: atomicnf/sidecar:def' --s
 has "a registry with a port is a repository" 'image: r.example:5000/x/operator:0' --set operator.image.repository=r.example:5000/x/operator
 has "names follow the release" 'name: atomicnf-operator$' --set nameOverride=""
 
+has "what cannot run is refused at once" '^- name: admission.atomicnf.dev$'
+lacks "nothing waits for a webhook that is away" 'failurePolicy: Fail'
+has "the operator learns how it is reached" 'value: atomicnf-webhook$'
+lacks "the webhook can be left out, with the rights that it needs" \
+  'webhook|admissionregistration' --set webhook.enabled=false
+
+refuses "a webhook that may take minutes is refused" '/webhook/timeoutSeconds' --set webhook.timeoutSeconds=300
 refuses "no store at all is refused" 'externalRedis.url: give the URL' --set redis.enabled=false
 refuses "a misspelt value is refused" "additional propert.*'replica'" --set operator.replica=2
 refuses "a misspelt part is refused" "additional propert.*'reddis'" --set reddis.enabled=false

@@ -3,6 +3,7 @@
 //! Two controllers, each a folder: [`function`] and [`migration`]. Their middle is pure (what should exist, what comes
 //! next); only the first and the last stages hold a client. No packet passes through here, and no packet waits for
 //! what is decided here: with the operator dead, functions forward and a handover under way finishes by itself.
+//! Beside them the [`webhook`] refuses what cannot run.
 
 pub mod clients;
 pub mod conditions;
@@ -19,5 +20,6 @@ pub mod pods;
 pub mod serve;
 pub mod settings;
 pub mod sidecars;
+pub mod webhook;
 
 pub use error::{Error, Result};

@@ -34,6 +34,18 @@ pub struct Settings {
     /// Address of metrics and health.
     #[arg(long, env = "ANF_LISTEN", default_value = "0.0.0.0:8080")]
     pub listen: SocketAddr,
+    /// Address of the webhook.
+    #[arg(long, env = "ANF_WEBHOOK_LISTEN", default_value = "0.0.0.0:8443")]
+    pub webhook_listen: SocketAddr,
+    /// Service by which the API server reaches the webhook; without it there is none.
+    #[arg(long, env = "ANF_WEBHOOK_SERVICE")]
+    pub webhook_service: Option<String>,
+    /// ValidatingWebhookConfiguration that is told whom to trust.
+    #[arg(long, env = "ANF_WEBHOOK_CONFIGURATION", default_value = "atomicnf")]
+    pub webhook_configuration: String,
+    /// Secret for the webhook's certificate.
+    #[arg(long, env = "ANF_WEBHOOK_SECRET", default_value = "atomicnf-webhook")]
+    pub webhook_secret: String,
     /// Seconds between two looks at a function's sidecars.
     #[arg(long, env = "ANF_POLL_SECONDS", default_value_t = 2, value_parser = clap::value_parser!(u64).range(1..=60))]
     pub poll_seconds: u64,

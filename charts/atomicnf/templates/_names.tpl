@@ -24,6 +24,10 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end -}}
 
+{{- define "atomicnf.webhook" -}}
+{{ include "atomicnf.fullname" . }}-webhook
+{{- end -}}
+
 {{- define "atomicnf.serviceAccount" -}}
 {{- if .Values.serviceAccount.create -}}
 {{- default (printf "%s-operator" (include "atomicnf.fullname" .)) .Values.serviceAccount.name -}}

@@ -23,11 +23,13 @@ pub fn get_json(arguments: &[&str]) -> Result<Value, Error> {
         .map_err(|error| Error::invalid(format!("kubectl {}", arguments.join(" ")), error))
 }
 
-/// Runs a `kubectl` command that reads a manifest, such as `apply` or `create`, and answers all that it did.
+/// Runs a `kubectl` command that reads a manifest, such as `apply` or `apply --dry-run=server`, and answers all that it
+/// did.
 pub fn feed(verb: &str, manifest: &str) -> Result<Output, Error> {
     let doing = || Error::io(format!("kubectl {verb} -f -"));
     let mut child = Command::new("kubectl")
-        .args([verb, "-f", "-"])
+        .args(verb.split(' '))
+        .args(["-f", "-"])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

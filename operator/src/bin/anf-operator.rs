@@ -10,6 +10,9 @@ use anf_operator::metrics::Metrics;
 use anf_operator::migration;
 use anf_operator::serve::{self, Readiness};
 use anf_operator::settings::{LogFormat, Settings};
+use anf_operator::webhook::admission::Reviewer;
+use anf_operator::webhook::keeper::{Keeper, Leading};
+use anf_operator::webhook::{self, Served};
 use clap::Parser;
 use futures::{Stream, StreamExt};
 use k8s_openapi::api::core::v1::Node;
@@ -29,6 +32,8 @@ async fn main() -> anyhow::Result<()> {
     let readiness = Readiness::default();
     let http = tokio::spawn(serve::run(settings.listen, metrics.clone(), readiness.clone(), stopped.clone()));
     let clients = Clients::from_environment().await?;
+    let leading = Leading::default();
+    start_webhook(&settings, &clients, &leading, stopped.clone());
     let mut elector = Elector::new(clients.direct.clone(), &settings.namespace, &settings.pod_name);
     tokio::select! {
         () = elector.acquire(|| readiness.reached()) => {}
@@ -37,15 +42,42 @@ async fn main() -> anyhow::Result<()> {
     }
     readiness.reached();
     metrics.leader.set(1);
+    leading.set(true);
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "leading");
     let lost = lead(settings, clients, metrics.clone(), stopped, &mut elector).await;
     metrics.leader.set(0);
+    leading.set(false);
     if lost {
         // Whoever leads now must not meet our writes: end at once, and be started again as a follower.
         anyhow::bail!("the lease was lost");
     }
     elector.release().await;
     Ok(())
+}
+
+/// Without it everything goes on, only later: so it is no reason to end when it cannot be served.
+fn start_webhook(settings: &Settings, clients: &Clients, leading: &Leading, stopped: watch::Receiver<bool>) {
+    let Some(service) = settings.webhook_service.clone().filter(|service| !service.is_empty()) else {
+        return;
+    };
+    let served = Served::default();
+    let reviewer = Reviewer { clients: clients.clone(), default_store: settings.redis_url.clone() };
+    let keeper = Keeper {
+        client: clients.direct.clone(),
+        namespace: settings.namespace.clone(),
+        secret: settings.webhook_secret.clone(),
+        service,
+        configuration: settings.webhook_configuration.clone(),
+        leading: leading.clone(),
+        served: served.clone(),
+    };
+    tokio::spawn(keeper.run());
+    let listen = settings.webhook_listen;
+    tokio::spawn(async move {
+        if let Err(error) = webhook::server::run(listen, served, reviewer, stopped).await {
+            tracing::error!(%error, "there is no webhook");
+        }
+    });
 }
 
 /// Runs the controllers; true if the lease was lost.

@@ -68,6 +68,13 @@ pub fn validate(observed: &Observed<'_>, default_store: &str) -> Validated {
     Validated { parts, rejection }
 }
 
+/// What is wrong with a spec, if something is.
+pub fn rejection(spec: &AtomicFunctionSpec, default_store: &str) -> Option<Rejection> {
+    // Whose it is makes no difference to whether it can run.
+    let nobody = Identity { namespace: String::new(), name: String::new(), uid: String::new() };
+    manifests(&nobody, spec, default_store).err()
+}
+
 /// One manifest for each sub-function of a spec.
 fn manifests(
     id: &Identity,

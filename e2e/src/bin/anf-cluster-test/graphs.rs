@@ -7,6 +7,7 @@ use anf_e2e::cluster::kubectl::{feed, feed_ok, get_json, kubectl, wait_condition
 use anf_e2e::process::wait_until;
 
 use crate::Test;
+use crate::faults::{SYSTEM, deployment};
 use crate::world::{World, expect_words, refusal};
 
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -17,6 +18,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("a_cut_that_gives_an_element_to_two_sub_functions_is_refused", impossible_cut),
     ("a_device_without_a_port_is_refused_by_its_name", device_without_port),
     ("a_port_on_an_interface_that_the_node_lacks_is_reported_by_its_name", missing_interface),
+    ("a_bad_function_is_refused_at_apply_and_without_webhook_in_its_condition", with_and_without_webhook),
     ("a_broken_edit_of_a_running_function_is_refused_and_the_function_keeps_forwarding", broken_edit),
 ];
 
@@ -82,4 +84,34 @@ fn broken_edit(world: &mut World) -> Result<(), Error> {
     wait_condition("atomicfunction", &name, "Accepted", "True", PATIENCE)?;
     expect_words(&told?, &["IPRewrite", "did you mean"])?;
     judged
+}
+
+fn with_and_without_webhook(_: &mut World) -> Result<(), Error> {
+    const BAD: &str = "apiVersion: atomicnf.dev/v1alpha1\nkind: AtomicFunction\nmetadata: {name: bad-class}\n\
+                       spec: {click: 'InfiniteSource -> Countr -> Discard;'}\n";
+    let words = ["line 1, column", "Countr", "did you mean", "Counter"];
+    for verb in ["apply", "apply --dry-run=server"] {
+        expect_words(&refused_at_once(verb, BAD)?, &[&["denied the request"][..], &words[..]].concat())?;
+    }
+    let operator = deployment("operator")?;
+    kubectl(&["scale", "-n", SYSTEM, &operator, "--replicas=0"])?;
+    kubectl(&["wait", "-n", SYSTEM, "pod", "-l", "app.kubernetes.io/component=operator", "--for=delete"])?;
+    let applied = feed("apply", BAD)?;
+    kubectl(&["scale", "-n", SYSTEM, &operator, "--replicas=1"])?;
+    kubectl(&["rollout", "status", "-n", SYSTEM, &operator, "--timeout=90s"])?;
+    if !applied.status.success() {
+        let told = String::from_utf8_lossy(&applied.stderr).into_owned();
+        return Err(Error::invalid("kubectl apply without webhook", told));
+    }
+    let told = wait_condition("atomicfunction", "bad-class", "Accepted", "False", PATIENCE);
+    kubectl(&["delete", "atomicfunction", "bad-class", "--wait=false"])?;
+    expect_words(&told?.1, &words)?;
+    refusal("bad-class", BAD).and_then(|told| expect_words(&told, &words))
+}
+
+/// Feeds a manifest that is to be refused, and answers what its author is told.
+fn refused_at_once(verb: &str, manifest: &str) -> Result<String, Error> {
+    let output = feed(verb, manifest)?;
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    if output.status.success() { Err(Error::invalid(verb, "it was accepted")) } else { Ok(told) }
 }
