@@ -106,6 +106,8 @@ has "a registry with a port is a repository" 'image: r.example:5000/x/operator:0
 has "names follow the release" 'name: atomicnf-operator$' --set nameOverride=""
 
 has "what cannot run is refused at once" '^- name: admission.atomicnf.dev$'
+has "evictions become migrations" 'resources: \[pods/eviction\]'
+has "the webhook sees evictions of pods of functions alone" 'request.name.startsWith\("anf-"\)'
 lacks "nothing waits for a webhook that is away" 'failurePolicy: Fail'
 has "the operator learns how it is reached" 'value: atomicnf-webhook$'
 lacks "the webhook can be left out, with the rights that it needs" \

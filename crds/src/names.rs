@@ -19,8 +19,17 @@ pub const LABEL_ROLE: &str = "atomicnf.dev/role";
 pub const LABEL_MIGRATION: &str = "atomicnf.dev/migration";
 /// Label of a migration made for one piece of another: that one's name.
 pub const LABEL_PARENT: &str = "atomicnf.dev/parent";
+/// Label of a migration that answers an eviction: the pod that was to go.
+pub const LABEL_EVICTED: &str = "atomicnf.dev/evicted-pod";
+/// Annotation of a migration that answers an eviction: the node that was cordoned then.
+pub const ANNOTATION_DRAINED_NODE: &str = "atomicnf.dev/drained-node";
+/// Annotation of a pod: when its eviction was asked for last.
+pub const ANNOTATION_EVACUATION: &str = "atomicnf.dev/evacuation-requested";
 /// Annotation of a pod: hash of the manifest that it runs.
 pub const ANNOTATION_MANIFEST: &str = "atomicnf.dev/manifest-hash";
+
+/// Reason of a migration that was called off because its node takes pods again.
+pub const REASON_UNCORDONED: &str = "Uncordoned";
 
 /// Role of the pod that runs the sub-function.
 pub const ROLE_OWNER: &str = "owner";
@@ -48,6 +57,8 @@ pub mod function_condition {
     pub const MIGRATABLE: &str = "Migratable";
     /// The sidecars reach their state store.
     pub const STATE_STORE_REACHABLE: &str = "StateStoreReachable";
+    /// A pod of the function is asked to leave its node.
+    pub const EVACUATION_REQUESTED: &str = "EvacuationRequested";
 }
 
 /// Condition types of a FunctionMigration.

@@ -27,6 +27,12 @@ pub struct Phase {
     phase: &'static str,
 }
 
+/// Label of an eviction that was asked for.
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub struct Eviction {
+    decision: &'static str,
+}
+
 /// Labels of one sub-function.
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 pub struct SubFunction {
@@ -75,6 +81,7 @@ pub struct Metrics {
     reconciles: Family<Controller, Counter>,
     reconcile_seconds: Family<Controller, Histogram>,
     reconcile_errors: Family<Failed, Counter>,
+    evictions: Family<Eviction, Counter>,
     /// What `active` is counted from.
     under_way: Arc<Mutex<HashMap<Function, Vec<MigrationPhase>>>>,
 }
@@ -110,6 +117,7 @@ impl Default for Metrics {
                 Histogram::new(exponential_buckets(0.001, 2.0, 14))
             }),
             reconcile_errors: Family::default(),
+            evictions: Family::default(),
             under_way: Arc::default(),
         };
         metrics.registry = Arc::new(metrics.register());
@@ -136,6 +144,7 @@ impl Metrics {
         r.register("reconciles", "Reconciles begun", self.reconciles.clone());
         r.register("reconcile_seconds", "Time of a reconcile", self.reconcile_seconds.clone());
         r.register("reconcile_errors", "Reconciles that failed", self.reconcile_errors.clone());
+        r.register("evictions_intercepted", "Evictions of pods of functions", self.evictions.clone());
         r
     }
 
@@ -158,6 +167,11 @@ impl Metrics {
     /// A reconcile has failed.
     pub fn failed(&self, controller: &'static str, error: &'static str) {
         self.reconcile_errors.get_or_create(&Failed { controller, error }).inc();
+    }
+
+    /// An eviction was answered.
+    pub fn eviction(&self, decision: &'static str) {
+        self.evictions.get_or_create(&Eviction { decision }).inc();
     }
 
     /// How ready a function is.
@@ -234,6 +248,7 @@ mod tests {
         }))
         .expect("a migration");
         metrics.ended(&ended);
+        metrics.eviction("waits");
         let text = metrics.encode().expect("text");
         for line in [
             "anf_leader 1",
@@ -241,6 +256,7 @@ mod tests {
             r#"anf_migrations_active{phase="Scheduling"} 1"#,
             r#"anf_migration_last_downtime_seconds{namespace="d",function="f",subfunction="nat"} 0.0015"#,
             "anf_migration_downtime_seconds_count 1",
+            r#"anf_evictions_intercepted_total{decision="waits"} 1"#,
         ] {
             assert!(text.contains(line), "{line} is not in\n{text}");
         }

@@ -21,6 +21,16 @@ pub fn pod(function: &str, sub_function: &str, seed: &[&str]) -> String {
     format!("anf-{function}-{sub_function}-{:05x}", digest(seed) & 0xf_ffff)
 }
 
+/// Name of a sub-function's PodDisruptionBudget.
+pub fn budget(function: &str, sub_function: &str) -> String {
+    format!("anf-{function}-{sub_function}")
+}
+
+/// Name of a migration that a drain asks for; `seed` tells apart those that one sub-function has over time.
+pub fn drain(function: &str, sub_function: &str, seed: &[&str]) -> String {
+    format!("{function}-{sub_function}-drain-{:05x}", digest(seed) & 0xf_ffff)
+}
+
 /// Hash of what a pod is told, by which a pod that runs something older is recognised.
 pub fn manifest_hash(manifest: &anf_sidecar::manifest::Manifest) -> String {
     // A manifest is made of strings and numbers: it can always be written.

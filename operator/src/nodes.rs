@@ -23,7 +23,7 @@ pub fn objection(node: &Node, demand: Demand<'_>) -> Option<String> {
     if node.metadata.deletion_timestamp.is_some() {
         return Some("is being removed from the cluster".into());
     }
-    if node.spec.as_ref().and_then(|spec| spec.unschedulable).unwrap_or(false) {
+    if is_cordoned(node) {
         return Some("is cordoned; `kubectl uncordon` it first".into());
     }
     if !is_ready(node) {
@@ -49,6 +49,11 @@ pub fn objection(node: &Node, demand: Demand<'_>) -> Option<String> {
             taint.effect
         )
     })
+}
+
+/// It takes no new pods.
+pub fn is_cordoned(node: &Node) -> bool {
+    node.spec.as_ref().and_then(|spec| spec.unschedulable).unwrap_or(false)
 }
 
 fn is_ready(node: &Node) -> bool {

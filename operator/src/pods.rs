@@ -26,6 +26,11 @@ pub fn is_leaving(pod: &Pod) -> bool {
     pod.metadata.deletion_timestamp.is_some() || ended
 }
 
+/// Its container was started.
+pub fn is_running(pod: &Pod) -> bool {
+    phase(pod) == Some("Running")
+}
+
 /// It passes its readiness probe.
 pub fn is_ready(pod: &Pod) -> bool {
     condition(pod, "Ready").is_some_and(|c| c.status == "True") && pod.metadata.deletion_timestamp.is_none()

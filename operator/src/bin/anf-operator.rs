@@ -33,7 +33,7 @@ async fn main() -> anyhow::Result<()> {
     let http = tokio::spawn(serve::run(settings.listen, metrics.clone(), readiness.clone(), stopped.clone()));
     let clients = Clients::from_environment().await?;
     let leading = Leading::default();
-    start_webhook(&settings, &clients, &leading, stopped.clone());
+    start_webhook(&settings, &clients, &metrics, &leading, stopped.clone());
     let mut elector = Elector::new(clients.direct.clone(), &settings.namespace, &settings.pod_name);
     tokio::select! {
         () = elector.acquire(|| readiness.reached()) => {}
@@ -56,12 +56,22 @@ async fn main() -> anyhow::Result<()> {
 }
 
 /// Without it everything goes on, only later: so it is no reason to end when it cannot be served.
-fn start_webhook(settings: &Settings, clients: &Clients, leading: &Leading, stopped: watch::Receiver<bool>) {
+fn start_webhook(
+    settings: &Settings,
+    clients: &Clients,
+    metrics: &Metrics,
+    leading: &Leading,
+    stopped: watch::Receiver<bool>,
+) {
     let Some(service) = settings.webhook_service.clone().filter(|service| !service.is_empty()) else {
         return;
     };
     let served = Served::default();
-    let reviewer = Reviewer { clients: clients.clone(), default_store: settings.redis_url.clone() };
+    let reviewer = Reviewer {
+        clients: clients.clone(),
+        default_store: settings.redis_url.clone(),
+        metrics: metrics.clone(),
+    };
     let keeper = Keeper {
         client: clients.direct.clone(),
         namespace: settings.namespace.clone(),

@@ -9,6 +9,7 @@ use std::io::Read;
 use anf_crds::names as labels;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret};
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams};
 use kube::{Resource, ResourceExt};
@@ -41,6 +42,14 @@ pub async fn apply(observed: &Observed<'_>, built: Built, cx: &Context) -> Resul
             .await
             .tried(|| format!("apply ConfigMap {namespace}/{name}"))?;
     }
+    let budgets: Api<PodDisruptionBudget> = Api::namespaced(client.clone(), namespace);
+    for budget in &built.budgets {
+        let name = budget.name_any();
+        let created = budgets.create(&PostParams::default(), budget).await;
+        if !is_status(&created, 409) {
+            created.tried(|| format!("create PodDisruptionBudget {namespace}/{name}"))?;
+        }
+    }
     let pods: Api<Pod> = Api::namespaced(client.clone(), namespace);
     for (name, why) in &built.delete {
         tracing::info!(pod = %name, %namespace, why, "deleting");
@@ -51,6 +60,9 @@ pub async fn apply(observed: &Observed<'_>, built: Built, cx: &Context) -> Resul
     }
     for pod in &built.create {
         create(&pods, pod).await?;
+    }
+    for name in &built.stale_budgets {
+        delete(&budgets, name).await.tried(|| format!("delete PodDisruptionBudget {namespace}/{name}"))?;
     }
     for name in &built.stale_config_maps {
         delete(&config_maps, name).await.tried(|| format!("delete ConfigMap {namespace}/{name}"))?;

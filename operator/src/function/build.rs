@@ -13,7 +13,9 @@ use std::collections::BTreeMap;
 use anf_crds::{MigrationPhase, names as labels};
 use anf_sidecar::control::Role;
 use k8s_openapi::api::core::v1::{ConfigMap, Pod};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
+use k8s_openapi::api::policy::v1::{PodDisruptionBudget, PodDisruptionBudgetSpec};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta, OwnerReference};
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::{Resource, ResourceExt};
 
 use super::dereference::{MANIFEST_KEY, Observed};
@@ -30,6 +32,10 @@ pub struct Built {
     pub config_maps: Vec<ConfigMap>,
     /// ConfigMaps of sub-functions that are no more.
     pub stale_config_maps: Vec<String>,
+    /// PodDisruptionBudgets to create.
+    pub budgets: Vec<PodDisruptionBudget>,
+    /// PodDisruptionBudgets of sub-functions that are no more.
+    pub stale_budgets: Vec<String>,
     /// Pods to create.
     pub create: Vec<Pod>,
     /// Pods that own although they were made for something else: they get the owner's label.
@@ -51,6 +57,9 @@ pub fn build(observed: &Observed<'_>, validated: &Validated, image: &Image) -> B
     for part in &validated.parts {
         if observed.manifests.get(part.name()) != Some(&part.manifest) {
             built.config_maps.push(config_map(family, part));
+        }
+        if !observed.budgets.contains(&names::budget(&family.id.name, part.name())) {
+            built.budgets.push(budget(family, part));
         }
         pods_of_part(observed, family, part, &mut built);
     }
@@ -74,6 +83,30 @@ fn config_map(family: Family<'_>, part: &Part) -> ConfigMap {
         },
         data: Some(BTreeMap::from([(MANIFEST_KEY.to_owned(), text)])),
         ..ConfigMap::default()
+    }
+}
+
+/// Holds the owner's pod against evictions while the webhook, which makes migrations of them, cannot be reached. A pod
+/// that is not ready is not held, since nothing is lost with it. For a moment in each move both pods are owners by their
+/// labels, so that the source may go.
+fn budget(family: Family<'_>, part: &Part) -> PodDisruptionBudget {
+    let mut owners = pod::labels(family.id, part.name());
+    owners.insert(labels::LABEL_ROLE.into(), labels::ROLE_OWNER.into());
+    PodDisruptionBudget {
+        metadata: ObjectMeta {
+            name: Some(names::budget(&family.id.name, part.name())),
+            namespace: Some(family.id.namespace.clone()),
+            labels: Some(pod::labels(family.id, part.name())),
+            owner_references: Some(vec![OwnerReference::clone(family.owner)]),
+            ..ObjectMeta::default()
+        },
+        spec: Some(PodDisruptionBudgetSpec {
+            min_available: Some(IntOrString::Int(1)),
+            selector: Some(LabelSelector { match_labels: Some(owners), ..LabelSelector::default() }),
+            unhealthy_pod_eviction_policy: Some("AlwaysAllow".into()),
+            ..PodDisruptionBudgetSpec::default()
+        }),
+        ..PodDisruptionBudget::default()
     }
 }
 
@@ -210,6 +243,9 @@ fn leftovers(observed: &Observed<'_>, validated: &Validated, built: &mut Built) 
         }
     }
     let stale = observed.manifests.keys().filter(|name| !known(name));
+    let budgets: Vec<String> =
+        validated.parts.iter().map(|part| names::budget(&observed.id.name, part.name())).collect();
+    built.stale_budgets.extend(observed.budgets.iter().filter(|name| !budgets.contains(name)).cloned());
     built.stale_config_maps.extend(stale.map(|name| names::config_map(&observed.id.name, name)));
 }
 

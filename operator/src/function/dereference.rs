@@ -9,6 +9,7 @@ use anf_sidecar::control;
 use anf_sidecar::manifest::Manifest;
 use futures::future::join_all;
 use k8s_openapi::api::core::v1::{ConfigMap, Node, Pod, Secret};
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube::ResourceExt;
 use kube::api::{Api, ListParams};
 
@@ -34,6 +35,8 @@ pub struct Observed<'a> {
     pub key: Option<Vec<u8>>,
     /// The manifests that its ConfigMaps hold, by sub-function: the last good graph.
     pub manifests: BTreeMap<String, Manifest>,
+    /// Names of its PodDisruptionBudgets.
+    pub budgets: Vec<String>,
     /// Its pods.
     pub pods: Vec<Pod>,
     /// What their sidecars say, by pod.
@@ -89,16 +92,18 @@ pub async fn dereference<'a>(
     function: &'a AtomicFunction,
     cx: &Context,
 ) -> Result<Observed<'a>> {
-    let (key, config_maps, pods, migrations) = futures::try_join!(
+    let (key, config_maps, budgets, pods, migrations) = futures::try_join!(
         fetch_key(&id, cx),
         list::<ConfigMap>(&id, cx, "ConfigMaps"),
+        list::<PodDisruptionBudget>(&id, cx, "PodDisruptionBudgets"),
         list::<Pod>(&id, cx, "pods"),
         fetch_migrations(&id, cx),
     )?;
     let answers = ask(&pods, key.as_deref()).await;
     let manifests = config_maps.iter().filter_map(manifest).collect();
     let nodes = cx.nodes.state().iter().map(|node| (**node).clone()).collect();
-    Ok(Observed { id, function, key, manifests, pods, answers, migrations, nodes })
+    let budgets = budgets.iter().map(ResourceExt::name_any).collect();
+    Ok(Observed { id, function, key, manifests, budgets, pods, answers, migrations, nodes })
 }
 
 /// The key of a function, from its Secret.

@@ -42,6 +42,7 @@ pub(crate) fn observed(function: &AtomicFunction) -> Observed<'_> {
         function,
         key: Some(vec![7; 32]),
         manifests: BTreeMap::new(),
+        budgets: Vec::new(),
         pods: Vec::new(),
         answers: BTreeMap::new(),
         migrations: Vec::new(),

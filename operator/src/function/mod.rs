@@ -7,6 +7,7 @@
 pub mod apply;
 pub mod build;
 pub mod dereference;
+pub mod evacuation;
 #[cfg(test)]
 mod fixtures;
 pub mod pod;

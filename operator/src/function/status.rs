@@ -13,7 +13,7 @@ use anf_crds::{
     SubFunctionStatus, names as labels,
 };
 use anf_sidecar::control::{Direction, Role, Status};
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{ObjectReference, Pod};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use k8s_openapi::jiff::Timestamp;
 use kube::api::{Api, Patch, PatchParams};
@@ -21,6 +21,7 @@ use kube::{Resource, ResourceExt};
 
 use super::Context;
 use super::dereference::Observed;
+use super::evacuation::{self, Request};
 use super::validate::{Part, Validated};
 use crate::conditions::{self, Is};
 use crate::error::{Result, Tried};
@@ -50,10 +51,12 @@ pub async fn update(observed: &Observed<'_>, validated: &Validated, cx: &Context
     }
     let about = observed.function.object_ref(&());
     for piece in news(&old, &new) {
-        match piece.kind {
-            Kind::Normal => cx.events.normal(&about, None, piece.reason, &piece.note).await,
-            Kind::Warning => cx.events.warning(&about, None, piece.reason, &piece.note).await,
-        }
+        tell(&about, None, &piece, cx).await;
+    }
+    let name = format!("{}/{}", observed.id.namespace, observed.id.name);
+    let requests = requests(observed, validated, &new.sub_functions, now);
+    for (node, piece) in evacuation::node_news(&name, &old, &new, &requests) {
+        tell(&node, Some(&about), &piece, cx).await;
     }
     let name = &observed.id.name;
     let api: Api<AtomicFunction> = Api::namespaced(cx.clients.patient.clone(), &observed.id.namespace);
@@ -65,6 +68,26 @@ pub async fn update(observed: &Observed<'_>, validated: &Validated, cx: &Context
         .await
         .map(drop)
         .tried(|| format!("write the status of {}/{name}", observed.id.namespace))
+}
+
+async fn tell(about: &ObjectReference, related: Option<&ObjectReference>, news: &News, cx: &Context) {
+    match news.kind {
+        Kind::Normal => cx.events.normal(about, related, news.reason, &news.note).await,
+        Kind::Warning => cx.events.warning(about, related, news.reason, &news.note).await,
+    }
+}
+
+/// Pods that are asked to leave their nodes.
+fn requests(
+    observed: &Observed<'_>,
+    validated: &Validated,
+    subs: &[SubFunctionStatus],
+    now: Timestamp,
+) -> Vec<Request> {
+    let parts = validated.parts.iter().zip(subs);
+    parts
+        .filter_map(|(part, sub)| evacuation::request(observed, sub, running(observed, part)?, now))
+        .collect()
 }
 
 fn worth_writing(
@@ -243,7 +266,7 @@ fn links(observed: &Observed<'_>, validated: &Validated) -> Vec<LinkState> {
     links
 }
 
-fn phase(migration: &FunctionMigration) -> MigrationPhase {
+pub(super) fn phase(migration: &FunctionMigration) -> MigrationPhase {
     migration.status.as_ref().and_then(|status| status.phase).unwrap_or_default()
 }
 
@@ -348,6 +371,9 @@ fn set_conditions(
     set(condition::MIGRATABLE, is, reason, &message);
     let (is, reason, message) = store(observed);
     set(condition::STATE_STORE_REACHABLE, is, reason, &message);
+    let requests = requests(observed, validated, &status.sub_functions, now);
+    let (is, reason, message) = evacuation::condition(&requests);
+    set(condition::EVACUATION_REQUESTED, is, reason, &message);
     status.conditions = conditions;
 }
 
@@ -443,8 +469,19 @@ pub struct News {
     note: String,
 }
 
+impl News {
+    pub(super) fn new(kind: Kind, reason: &'static str, note: String) -> Self {
+        Self { kind, reason, note }
+    }
+
+    #[cfg(test)]
+    pub(super) fn reason(&self) -> &'static str {
+        self.reason
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
+pub(super) enum Kind {
     Normal,
     Warning,
 }
@@ -487,6 +524,7 @@ pub fn news(old: &AtomicFunctionStatus, new: &AtomicFunctionStatus) -> Vec<News>
         }
         _ => {}
     }
+    news.extend(evacuation::news(old, new));
     news
 }
 

@@ -22,6 +22,7 @@ use std::time::Duration;
 
 use anf_crds::{
     Endpoint, Failure, FunctionMigrationSpec, FunctionMigrationStatus, MigrationPhase, MigrationPolicy, Plan,
+    names as labels,
 };
 use anf_sidecar::control::{HandoverPhase as Phase, HandoverStatus, Report, Role};
 use k8s_openapi::jiff::Timestamp;
@@ -33,6 +34,9 @@ use crate::sidecars::Control;
 const REPORT: Duration = Duration::from_secs(15);
 /// How long a target is given to notice that a source that is gone had sealed.
 const SETTLE: Duration = Duration::from_secs(5);
+
+/// A watch of nodes may be behind the API server by this much.
+const WATCH_LAG: Duration = Duration::from_secs(2);
 
 /// What is known of the function.
 #[derive(Debug, Clone)]
@@ -129,7 +133,9 @@ pub struct View<'a> {
     pub status: FunctionMigrationStatus,
     /// The function.
     pub setting: Setting,
-    /// The migration that has to end first (while pending).
+    /// The node whose drain asked for this, if it takes pods again (while pending).
+    pub uncordoned: Option<String>,
+    /// What has to end first, as a sentence (while pending).
     pub ahead: Option<String>,
     /// The owner (while pending), then the pod that was the owner when the migration began.
     pub source: Option<Runner>,
@@ -311,6 +317,12 @@ fn pending(view: &View<'_>) -> Decision {
     if view.spec.abort {
         return view.aborted_by_user();
     }
+    if let Some(node) = view.uncordoned.as_ref().filter(|_| view.waited() > WATCH_LAG) {
+        let message = format!("{node} takes pods again; nothing was begun");
+        let failure =
+            Failure { reason: labels::REASON_UNCORDONED.to_owned(), message, phase: MigrationPhase::Pending };
+        return Decision { failure: Some(failure), ..Decision::to(MigrationPhase::Aborted) };
+    }
     let sub = view.spec.sub_function.as_deref().unwrap_or_default();
     let function = &view.spec.function_name;
     let (pinned_by, movable) = match &view.setting {
@@ -337,12 +349,8 @@ fn pending(view: &View<'_>) -> Decision {
             format!("{sub} owns the port \"{port}\" and cannot leave its node; move another sub-function");
         return view.end("PinnedByPort", text);
     }
-    if let Some(ahead) = view.ahead.as_ref().filter(|_| !view.spec.plan) {
-        return Decision::wait(
-            Pending,
-            "Queued",
-            format!("waits for {ahead}; one move of {function} at a time"),
-        );
+    if let Some(ahead) = view.ahead.clone().filter(|_| !view.spec.plan) {
+        return Decision::wait(Pending, "Queued", ahead);
     }
     let Some(source) = &view.source else {
         return not_yet(view, "SourceNotReady", format!("no pod owns {sub} now"));

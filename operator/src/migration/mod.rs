@@ -9,6 +9,7 @@ pub mod act;
 pub mod case;
 pub mod choose;
 pub mod history;
+pub mod limits;
 pub mod machine;
 pub mod observe;
 pub mod pieces;

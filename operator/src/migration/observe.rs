@@ -16,11 +16,11 @@ use kube::ResourceExt;
 use kube::api::{Api, ListParams};
 
 use super::case::{self, Case, Found};
-use super::choose;
 use super::machine::{Runner, Setting, Told, View};
+use super::{choose, limits};
 use crate::error::{Result, Tried};
 use crate::function::{Context, Identity};
-use crate::{pods, sidecars};
+use crate::{nodes, pods, sidecars};
 
 /// The view that the machine decides on, and what acts need beside it.
 pub struct Observed<'a> {
@@ -51,6 +51,7 @@ pub async fn observe<'a>(
         spec: &migration.spec,
         status,
         setting: setting(&found),
+        uncordoned: None,
         ahead: None,
         source: None,
         target: None,
@@ -62,11 +63,17 @@ pub async fn observe<'a>(
     let Found::Case(case) = found else { return Ok(Observed { view, case: None }) };
     let pods = list_pods(&case, sub_function, cx).await?;
     if phase == MigrationPhase::Pending {
-        view.ahead = ahead(id, migration, cx).await?;
+        view.uncordoned = uncordoned(migration, cx);
         view.source = owner(&pods, &case.token).await;
         let nodes: Vec<_> = cx.nodes.state().iter().map(|node| (**node).clone()).collect();
         let source_node = view.source.as_ref().and_then(|source| source.node.as_deref()).unwrap_or_default();
         view.plan = Some(choose::choose(&migration.spec, case.part.placement.as_ref(), source_node, &nodes));
+        let target =
+            view.plan.as_ref().and_then(|plan| plan.as_ref().ok()).and_then(|plan| plan.node.as_deref());
+        let all: Api<FunctionMigration> = Api::all(cx.clients.direct.clone());
+        let all = all.list(&ListParams::default()).await.tried(|| "list migrations".into())?.items;
+        view.ahead = ahead(id, migration, &all)
+            .or_else(|| limits::crowded(&all, Some(source_node).filter(|node| !node.is_empty()), target));
     } else {
         let pod = |end: &Option<anf_crds::Endpoint>| {
             let name = end.as_ref()?.pod.as_deref()?;
@@ -155,21 +162,30 @@ async fn shown(
         .any(|sub| sub.name == sub_function && sub.pod.is_some() && sub.pod.as_ref() == target))
 }
 
-/// The migration that has to end first: one of the same function that is under way, or was asked for earlier.
-async fn ahead(id: &Identity, migration: &FunctionMigration, cx: &Context) -> Result<Option<String>> {
-    let api: Api<FunctionMigration> = Api::namespaced(cx.clients.direct.clone(), &id.namespace);
-    let ours = ListParams::default().fields(&format!("spec.functionName={}", migration.spec.function_name));
-    let all = api.list(&ours).await.tried(|| format!("list migrations in {}", id.namespace))?.items;
+/// The node whose drain asked for this migration, if it takes pods again.
+fn uncordoned(migration: &FunctionMigration, cx: &Context) -> Option<String> {
+    let drained = migration.annotations().get(labels::ANNOTATION_DRAINED_NODE)?;
+    let nodes = cx.nodes.state();
+    let cordoned = nodes.iter().any(|node| node.name_any() == *drained && nodes::is_cordoned(node));
+    (!cordoned).then(|| drained.clone())
+}
+
+/// A migration of the same function that is under way, or was asked for earlier, has to end first.
+fn ahead(id: &Identity, migration: &FunctionMigration, all: &[FunctionMigration]) -> Option<String> {
+    let function = &migration.spec.function_name;
     let rank = |m: &FunctionMigration| (m.creation_timestamp(), m.name_any());
-    let blocking =
-        all.iter().filter(|other| other.name_any() != id.name && !other.spec.plan).filter(|other| {
-            let phase = other.status.as_ref().and_then(|status| status.phase).unwrap_or_default();
-            let whole_function = other.spec.sub_function.as_deref().unwrap_or_default().is_empty();
-            !phase.is_over()
-                && !whole_function
-                && (phase > MigrationPhase::Pending || rank(other) < rank(migration))
-        });
-    Ok(blocking.min_by_key(|other| rank(other)).map(ResourceExt::name_any))
+    let ours = all.iter().filter(|other| {
+        other.namespace().as_ref() == Some(&id.namespace) && other.spec.function_name == *function
+    });
+    let blocking = ours.filter(|other| other.name_any() != id.name && !other.spec.plan).filter(|other| {
+        let phase = other.status.as_ref().and_then(|status| status.phase).unwrap_or_default();
+        let whole_function = other.spec.sub_function.as_deref().unwrap_or_default().is_empty();
+        !phase.is_over()
+            && !whole_function
+            && (phase > MigrationPhase::Pending || rank(other) < rank(migration))
+    });
+    let first = blocking.min_by_key(|other| rank(other))?;
+    Some(format!("waits for {}; one move of {function} at a time", first.name_any()))
 }
 
 /// The pod that owns the sub-function now, by what sidecars say.

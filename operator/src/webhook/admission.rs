@@ -14,7 +14,9 @@ use kube::core::admission::{AdmissionRequest, Operation};
 
 use super::Verdict;
 use crate::clients::Clients;
+use crate::drain;
 use crate::function::validate;
+use crate::metrics::Metrics;
 
 /// Time for everything that a review asks of the API server, which waits for it meanwhile.
 const LOOKUP: Duration = Duration::from_secs(3);
@@ -25,6 +27,8 @@ pub struct Reviewer {
     pub clients: Clients,
     /// Redis for functions that name no state store of their own.
     pub default_store: String,
+    /// Counts evictions.
+    pub metrics: Metrics,
 }
 
 impl Reviewer {
@@ -53,6 +57,12 @@ impl Reviewer {
             }
             _ => Verdict::allow(),
         }
+    }
+
+    /// Of an eviction.
+    pub async fn eviction(&self, request: &AdmissionRequest<DynamicObject>) -> Verdict {
+        let namespace = request.namespace.as_deref().unwrap_or_default();
+        drain::review(&self.clients.direct, &self.metrics, namespace, &request.name, request.dry_run).await
     }
 
     /// The function, and the names of all nodes if one was asked for.

@@ -1,7 +1,8 @@
-//! The admission webhook: what cannot run is refused at `kubectl apply`.
+//! The admission webhook: what cannot run is refused at `kubectl apply`, and an eviction becomes a migration.
 //!
 //! Every replica serves, the leader alone makes and renews the certificates. The API server goes on without the
-//! webhook (`failurePolicy: Ignore`): a bad function is then reported in its condition `Accepted`.
+//! webhook (`failurePolicy: Ignore`): a bad function is then reported in its condition `Accepted`, and a pod is held by
+//! its PodDisruptionBudget.
 
 pub mod admission;
 pub mod certificates;
@@ -14,6 +15,8 @@ use rustls::ServerConfig;
 
 /// Path of reviews of functions and migrations.
 pub const PATH_ADMISSION: &str = "/admission";
+/// Path of reviews of evictions.
+pub const PATH_EVICTION: &str = "/eviction";
 
 /// The certificate that is served now, if there is one; clones share it.
 #[derive(Clone, Default)]

@@ -21,7 +21,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio_rustls::TlsAcceptor;
 
 use super::admission::Reviewer;
-use super::{PATH_ADMISSION, Served, Verdict};
+use super::{PATH_ADMISSION, PATH_EVICTION, Served, Verdict};
 
 /// Connections at once; the API server keeps a few open.
 const CONNECTIONS: usize = 64;
@@ -117,6 +117,7 @@ async fn answer(reviewer: &Reviewer, request: Request<Incoming>) -> Response<Ful
     };
     let verdict = match path.as_str() {
         PATH_ADMISSION => reviewer.admission(&request).await,
+        PATH_EVICTION => reviewer.eviction(&request).await,
         _ => return plain(StatusCode::NOT_FOUND, "no such path"),
     };
     match serde_json::to_vec(&response(&request, verdict).into_review()) {

@@ -3,6 +3,7 @@
 //! One client runs through all tests; each test has to leave its counts perfect. Prints a line for each test as cargo
 //! does, so that the same sum covers both.
 
+mod drains;
 mod faults;
 mod graphs;
 mod moves;
@@ -34,7 +35,7 @@ type Test = (&'static str, fn(&mut World) -> Result<(), Error>);
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let wanted = |name: &str| arguments.filter.as_deref().is_none_or(|filter| name.contains(filter));
-    let groups = [moves::TESTS, graphs::TESTS, faults::TESTS, upgrades::TESTS];
+    let groups = [moves::TESTS, graphs::TESTS, faults::TESTS, drains::TESTS, upgrades::TESTS];
     let tests: Vec<Test> = groups.concat().into_iter().filter(|(name, _)| wanted(name)).collect();
     if arguments.list {
         tests.iter().for_each(|(name, _)| println!("{name}: test"));

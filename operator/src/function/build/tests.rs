@@ -27,6 +27,10 @@ fn a_new_function_gets_a_key_and_a_config_map_and_a_pod_for_each_sub_function() 
     let built = build(&observed, &validated, &image());
     assert!(built.make_key);
     assert_eq!(built.config_maps.len(), 2);
+    assert_eq!(
+        built.budgets.iter().map(ResourceExt::name_any).collect::<Vec<_>>(),
+        ["anf-f-count", "anf-f-main"]
+    );
     assert_eq!(created(&built, "count").as_ref().and_then(claim).as_deref(), Some("0"));
     assert!(created(&built, "main").is_some() && built.delete.is_empty());
 }
@@ -172,6 +176,25 @@ fn what_belongs_to_a_sub_function_that_is_no_more_is_removed() {
     let built = build(&observed, &validated, &image());
     assert_eq!(built.stale_config_maps, ["anf-f-gone"]);
     assert_eq!(built.delete, [("p".to_owned(), "its sub-function is no more")]);
+}
+
+#[test]
+fn a_budget_holds_the_owner_alone_and_goes_with_its_sub_function() {
+    let function = function();
+    let (mut observed, validated) = built_before(&function);
+    let built = build(&observed, &validated, &image());
+    let spec = built.budgets[0].spec.as_ref().expect("a spec");
+    let selected =
+        spec.selector.as_ref().and_then(|selector| selector.match_labels.as_ref()).expect("labels");
+    let owner = pod("a", "owner", &count(&validated).manifest);
+    for key in [labels::LABEL_FUNCTION, labels::LABEL_SUB_FUNCTION, labels::LABEL_ROLE] {
+        assert_eq!(selected.get(key).map(String::as_str), Some(pods::label(&owner, key)), "{key}");
+    }
+    assert_eq!(spec.min_available, Some(IntOrString::Int(1)));
+    observed.budgets = vec!["anf-f-count".into(), "anf-f-main".into(), "anf-f-gone".into()];
+    let built = build(&observed, &validated, &image());
+    assert!(built.budgets.is_empty());
+    assert_eq!(built.stale_budgets, ["anf-f-gone"]);
 }
 
 #[test]

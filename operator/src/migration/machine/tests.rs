@@ -76,6 +76,7 @@ fn view(spec: &FunctionMigrationSpec, phase: MigrationPhase, seconds: i64) -> Vi
             ..FunctionMigrationStatus::default()
         },
         setting: Setting::Known { policy: MigrationPolicy::default(), pinned_by: None, movable: true },
+        uncordoned: None,
         ahead: None,
         source: Some(owner()),
         target: Some(target()),
@@ -110,6 +111,19 @@ fn waits(decision: &Decision, phase: MigrationPhase, reason: &str) {
 }
 
 #[test]
+fn uncordon_calls_off_what_waits_and_nothing_that_has_begun() {
+    let spec = spec(json!({"trigger": "Drain"}));
+    let uncordoned = |view| View { uncordoned: Some("w1".into()), ahead: Some("other".into()), ..view };
+    let decision = decide(&View { now: at(5), ..uncordoned(fresh(&spec)) });
+    assert_eq!(decision.phase, MigrationPhase::Aborted);
+    assert_eq!(decision.failure.map(|failure| failure.reason).as_deref(), Some("Uncordoned"));
+    // Whoever has only just cordoned the node may be ahead of our watch of it.
+    waits(&decide(&uncordoned(fresh(&spec))), MigrationPhase::Pending, "Queued");
+    let begun = decide(&View { now: at(5), ..uncordoned(view(&spec, MigrationPhase::Scheduling, 5)) });
+    assert_eq!(begun.phase, MigrationPhase::Preparing);
+}
+
+#[test]
 fn what_cannot_be_moved_is_refused_with_the_way_out() {
     let spec = spec(json!({}));
     let with = |setting| View { setting, ..fresh(&spec) };
@@ -138,7 +152,7 @@ fn a_refusal_before_a_target_was_made_deletes_nothing() {
 #[test]
 fn the_second_migration_of_a_function_waits_and_names_the_first() {
     let spec = spec(json!({}));
-    let decision = decide(&View { ahead: Some("first".into()), now: at(9999), ..fresh(&spec) });
+    let decision = decide(&View { ahead: Some("waits for first".into()), now: at(9999), ..fresh(&spec) });
     waits(&decision, MigrationPhase::Pending, "Queued");
     assert!(decision.why.is_some_and(|why| why.message.contains("waits for first")));
 }

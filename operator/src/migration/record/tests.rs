@@ -21,6 +21,7 @@ fn view<'a>(spec: &'a FunctionMigrationSpec, status: FunctionMigrationStatus, to
         spec,
         status,
         setting: Setting::Known { policy: MigrationPolicy::default(), pinned_by: None, movable: true },
+        uncordoned: None,
         ahead: None,
         source: None,
         target: None,
