@@ -67,6 +67,16 @@ fn wait_for_rings(lab: &Lab) {
     .unwrap();
 }
 
+/// Kills the owner and starts another process that takes over.
+fn crash_once(lab: &mut Lab) {
+    let owner = lab.owner(MOVING).unwrap();
+    let (node, epoch) = (owner.node, lab.status(owner).unwrap().epoch);
+    owner.process.signal(Signal::SIGKILL).unwrap();
+    let successor = lab.start_sidecar(MOVING, node, Start::ClaimEpoch(epoch)).unwrap();
+    lab.wait_ready(&successor).expect("the take-over ends");
+    lab.replace_owner(MOVING, successor).unwrap().process.kill();
+}
+
 /// The end of a handover that must have been given up, with a reason and a sentence.
 fn expect_abort(lab: &Lab, id: &str) {
     let status = lab.wait_phase(MOVING, id, HandoverPhase::Finished).expect("an end");
@@ -227,5 +237,16 @@ fn a_handover_with_a_stale_epoch_is_refused() {
     let refused = lab.ask_handover_at(MOVING, &target, 99).expect_err("nobody owns at epoch 99");
     assert!(matches!(refused, Error::Http { status: 409 | 422, .. }), "{refused}");
     target.process.stop();
+    finish_perfectly(lab, traffic);
+}
+
+#[test]
+#[ignore = "needs root and release binaries"]
+fn an_owner_killed_twenty_times_under_load_loses_and_doubles_nothing() {
+    let (mut lab, traffic) = start("crashes");
+    for _ in 0..20 {
+        crash_once(&mut lab);
+        thread::sleep(Duration::from_millis(300));
+    }
     finish_perfectly(lab, traffic);
 }

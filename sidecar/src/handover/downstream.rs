@@ -130,7 +130,10 @@ impl InLink {
             return Verdict::NoSuchEdge;
         };
         match edge.offer(data.first, data.count) {
-            Offer::Take { skip } => Verdict::Process { skip },
+            Offer::Take { skip } => {
+                edge.note_made(data.made());
+                Verdict::Process { skip }
+            }
             Offer::Known => Verdict::Known,
         }
     }
@@ -147,8 +150,12 @@ impl InLink {
 
     /// Where the edges stand, for a dialler.
     pub fn positions(&self) -> Vec<EdgePosition> {
-        let position =
-            |edge: &InEdge| EdgePosition { edge: edge.id(), accepted: edge.next(), durable: edge.durable() };
+        let position = |edge: &InEdge| EdgePosition {
+            edge: edge.id(),
+            accepted: edge.next(),
+            durable: edge.durable(),
+            made: edge.made().to_vec(),
+        };
         self.edges.iter().map(position).collect()
     }
 
@@ -186,7 +193,7 @@ mod tests {
     }
 
     fn data(first: u64) -> Data {
-        Data { edge: 1, epoch: 1, first, count: 2, body: Bytes::new() }
+        Data { edge: 1, epoch: 1, first, count: 2, columns: 0, body: Bytes::new() }
     }
 
     #[test]

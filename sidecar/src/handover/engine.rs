@@ -29,6 +29,11 @@ pub trait Engine {
     fn run(&mut self, now: u64) -> bool;
     /// When a timer is due next; `u64::MAX` for never.
     fn next_timer(&self) -> u64;
+    /// Whether something left on cut edges that was not taken.
+    fn has_output(&self) -> bool;
+    /// Whether the same inputs make the same outputs again: then a take-over after a crash passes over what the
+    /// downstreams have. Else they may get packets twice.
+    fn is_repeatable(&self) -> bool;
     /// Hands over everything that left on cut edges, in order.
     fn take_output(&mut self, sink: &mut dyn OutputSink);
     /// Starts or stops to track changes of tables.
@@ -37,13 +42,16 @@ pub trait Engine {
     fn has_strict(&mut self) -> bool;
     /// Whether any change is pending.
     fn has_changes(&mut self) -> bool;
+    /// Copies the pending changes on which later outputs depend into `w`, in the form of [`Engine::take_changes`],
+    /// which gives them again.
+    fn take_strict(&mut self, w: &mut Writer);
     /// Moves all pending changes of all tables into `w`; returns the number of records.
     fn take_changes(&mut self, w: &mut Writer) -> u32;
     /// Number of blobs that a snapshot has now.
     fn snapshot_blobs(&mut self) -> u32;
     /// Writes one blob in the form of [`Engine::take_changes`].
     fn snapshot_blob(&mut self, index: u32, w: &mut Writer);
-    /// Applies what `take_changes` or `snapshot_blob` wrote.
+    /// Applies what `take_changes`, `take_strict` or `snapshot_blob` wrote, or several of them one after the other.
     fn apply_changes(&mut self, r: &mut Reader<'_>) -> Result<(), StateError>;
     /// Writes the small state of all elements.
     fn save(&mut self, w: &mut Writer);

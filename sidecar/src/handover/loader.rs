@@ -10,7 +10,7 @@ use crate::store::StoreEvent;
 
 use super::engine::Engine;
 use super::journal::Length;
-use super::state_frame::{OutPosition, StateFrame};
+use super::state_frame::{InPosition, OutPosition, StateFrame};
 
 /// What was loaded so far.
 #[derive(Debug, Default)]
@@ -20,9 +20,9 @@ pub struct Loader {
     pub applied: u64,
     /// How much was read.
     pub length: Length,
-    /// Where the in-edges stood at the last frame.
-    pub inputs: HashMap<u16, Option<u64>>,
-    /// Where the out-edges stood at the last frame.
+    /// Where the in-edges stood at the last cut frame.
+    pub inputs: HashMap<u16, InPosition>,
+    /// Where the out-edges stood at the last cut frame.
     pub outputs: HashMap<u16, OutPosition>,
     caught_up: u32,
     frames_since_caught_up: u32,
@@ -98,14 +98,15 @@ impl Loader {
     fn apply(&mut self, number: u64, frame: StateFrame, engine: &mut dyn Engine) -> Result<(), StateError> {
         engine.advance_time(frame.time);
         engine.apply_changes(&mut Reader::new(&frame.changes))?;
-        if let Some(last) = &frame.last {
-            engine.restore(&mut Reader::new(&last.small_state))?;
-            self.sealed_by = Some(last.id.clone());
-        } else {
-            self.sealed_by = None;
+        self.sealed_by = None;
+        if let Some(cut) = frame.cut {
+            if let Some(small) = &cut.small_state {
+                engine.restore(&mut Reader::new(small))?;
+            }
+            self.sealed_by = cut.handover;
+            self.inputs = cut.inputs.into_iter().map(|position| (position.edge, position)).collect();
+            self.outputs = cut.outputs.into_iter().map(|position| (position.edge, position)).collect();
         }
-        self.inputs = frame.inputs.into_iter().collect();
-        self.outputs = frame.outputs.into_iter().map(|position| (position.edge, position)).collect();
         self.applied = number;
         self.length.frames += 1;
         Ok(())

@@ -9,6 +9,7 @@ pub mod engine;
 pub mod journal;
 pub mod loader;
 pub mod node;
+pub mod parked;
 pub mod source;
 pub mod state_frame;
 pub mod target;

@@ -8,11 +8,9 @@ use crate::link::frame::{Data, PeerReport, Prepare, Probe};
 
 use super::dialer::ConnId;
 use super::loader::Loader;
+use super::parked::Parked;
 use super::state_frame::StateFrame;
 
-/// Most that waits between cut and start; beyond it the upstreams keep their packets.
-const MAX_PARKED_PACKETS: u64 = 16_384;
-const MAX_PARKED_BYTES: usize = 8 << 20;
 /// After the start, reports are waited for this much longer than the window of measurement.
 const REPORT_PATIENCE: u64 = 1_000_000_000;
 
@@ -27,11 +25,7 @@ pub struct Target {
     pub loader: Loader,
     phase: HandoverPhase,
     failure: Option<(&'static str, String)>,
-    /// Batches in the order they came, with their link. The connection that brought them may be gone by the start.
-    parked: VecDeque<(usize, Data)>,
-    parked_packets: u64,
-    parked_bytes: usize,
-    total_parked: u64,
+    parked: Parked,
     probes: BTreeMap<u32, Probe>,
     /// Final frame from the source; waits for its seal.
     last: Option<StateFrame>,
@@ -56,10 +50,7 @@ impl Target {
             loader: Loader::new(session),
             phase: HandoverPhase::Syncing,
             failure: None,
-            parked: VecDeque::new(),
-            parked_packets: 0,
-            parked_bytes: 0,
-            total_parked: 0,
+            parked: Parked::default(),
             probes: BTreeMap::new(),
             last: None,
             sealed: false,
@@ -125,21 +116,12 @@ impl Target {
 
     /// A batch that came before the start. `false` when there is no room: the sender keeps it and sends it again.
     pub fn park(&mut self, link: usize, data: Data) -> bool {
-        let full = self.parked_packets >= MAX_PARKED_PACKETS || self.parked_bytes >= MAX_PARKED_BYTES;
-        if full {
-            return false;
-        }
-        self.parked_packets += u64::from(data.count);
-        self.total_parked += u64::from(data.count);
-        self.parked_bytes += data.body.len();
-        self.parked.push_back((link, data));
-        true
+        self.parked.push(link, data)
     }
 
     /// Where the parked batches of an edge end.
     pub fn parked_end(&self, link: usize, edge: u16) -> Option<u64> {
-        let of_edge = self.parked.iter().rev().find(|(at, data)| *at == link && data.edge == edge);
-        of_edge.map(|(_, data)| data.first + u64::from(data.count))
+        self.parked.end_of(link, edge)
     }
 
     /// A probe that came before the start: the newest of each upstream is passed on then.
@@ -179,9 +161,7 @@ impl Target {
         self.started_at = now;
         self.reports_expected = reports_expected;
         self.breakdown.start_ms = now.saturating_sub(self.last_at) as f64 / 1e6;
-        self.parked_packets = 0;
-        self.parked_bytes = 0;
-        (std::mem::take(&mut self.parked), std::mem::take(&mut self.probes).into_values().collect())
+        (self.parked.take(), std::mem::take(&mut self.probes).into_values().collect())
     }
 
     /// A peer's measurement. At most one of each link.
@@ -223,9 +203,7 @@ impl Target {
     pub fn give_up(&mut self, reason: &'static str, text: String) {
         self.phase = HandoverPhase::Aborted;
         self.failure = Some((reason, text));
-        self.parked.clear();
-        self.parked_packets = 0;
-        self.parked_bytes = 0;
+        self.parked.take();
     }
 
     /// For the control API.
@@ -254,7 +232,7 @@ impl Target {
             lost: sum(|report| report.lost),
             duplicated: sum(|report| report.duplicated),
             reordered: sum(|report| report.reordered),
-            parked: self.total_parked,
+            parked: self.parked.total(),
             flows: self.flows,
         }
     }

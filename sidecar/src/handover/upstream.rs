@@ -2,7 +2,7 @@
 //! decides nothing, it ends its frames to the source with markers, sends on to the target, and goes back if told.
 
 use crate::link::frame::{Data, Marker, PeerReport, Prepare};
-use crate::link::handshake::Welcome;
+use crate::link::handshake::{EdgePosition, Welcome};
 use crate::link::sender::OutEdge;
 use crate::manifest::LinkSpec;
 
@@ -53,12 +53,12 @@ pub struct OutLink {
 }
 
 impl OutLink {
-    /// A link that was never used.
-    pub fn new(spec: &LinkSpec) -> Self {
+    /// A link that was never used, of a sub-function whose packets have one of `causes` causes.
+    pub fn new(spec: &LinkSpec, causes: usize) -> Self {
         Self {
             peer: spec.peer.clone(),
             in_cycle: spec.in_cycle,
-            edges: spec.edges.iter().map(|edge| OutEdge::new(edge.id)).collect(),
+            edges: spec.edges.iter().map(|edge| OutEdge::new(edge.id, causes)).collect(),
             owner: Dialer::by_directory(),
             peer_move: None,
             to_report: None,
@@ -185,6 +185,21 @@ impl OutLink {
         reunion
     }
 
+    /// The owner before died: goes on where the receiver is, see [`OutEdge::take_over`].
+    pub fn take_over(&mut self, welcome: &Welcome, repeat: bool) -> u64 {
+        let positions = welcome.edges.iter();
+        let known = |id: u16| positions.clone().find(|position| position.edge == id);
+        let edges = self.edges.iter_mut();
+        edges
+            .map(|edge| match known(edge.id()) {
+                Some(EdgePosition { accepted: Some(accepted), durable, made, .. }) => {
+                    edge.take_over(*accepted, *durable, made, repeat)
+                }
+                _ => edge.resume(None, 0),
+            })
+            .sum()
+    }
+
     fn resume(&mut self, welcome: &Welcome) -> u64 {
         let position = |id: u16| welcome.edges.iter().find(|position| position.edge == id);
         self.edges
@@ -204,13 +219,7 @@ impl OutLink {
             .iter()
             .zip(markers)
             .flat_map(|(edge, marker)| {
-                edge.batches(accepted(edge.id()), *marker).map(|batch| Data {
-                    edge: edge.id(),
-                    epoch: 0,
-                    first: batch.first,
-                    count: batch.count,
-                    body: batch.body.clone(),
-                })
+                edge.batches(accepted(edge.id()), *marker).map(|batch| batch.data(edge.id(), 0))
             })
             .collect()
     }
@@ -256,7 +265,7 @@ mod tests {
     #[test]
     fn a_handover_that_replaces_one_after_its_cut_sends_again_from_the_markers() {
         let edges = vec![EdgeSpec { id: 1, annotations: 0 }];
-        let mut link = OutLink::new(&LinkSpec { peer: "s".into(), edges, in_cycle: false });
+        let mut link = OutLink::new(&LinkSpec { peer: "s".into(), edges, in_cycle: false }, 2);
         link.owner.connected(5);
         assert_eq!(link.prepare(prepare("m1")), None);
         link.peer_move.as_mut().unwrap().target.connected(6);

@@ -190,10 +190,20 @@ impl Connection {
 
     /// Queues a frame. A batch of packets that fits into a ring goes there at once, so that it is copied once less.
     pub fn queue(&mut self, frame: &Frame) -> Result<(), ConnectionError> {
-        match (frame, &mut self.records) {
-            (Frame::Data(data), Some((writer, _))) => writer.put_data(data, &mut self.output),
-            (Frame::Data(data), None) if self.goes_by_ring(data)? => {}
-            _ => self.put_sealed(|out| frame.encode(out)),
+        match frame {
+            Frame::Data(data) => self.queue_data(data),
+            _ => {
+                self.put_sealed(|out| frame.encode(out));
+                Ok(())
+            }
+        }
+    }
+
+    fn queue_data(&mut self, data: &Data) -> Result<(), ConnectionError> {
+        if let Some((writer, _)) = &mut self.records {
+            writer.put_data(data, &mut self.output);
+        } else if !self.goes_by_ring(data)? {
+            data.encode(&mut self.output);
         }
         Ok(())
     }
@@ -253,7 +263,7 @@ impl Connection {
     }
 
     fn ring_step(&mut self, step: RingStep) -> Result<(), ConnectionError> {
-        let Self { transport, input, output } = self;
+        let Self { transport, input, output, .. } = self;
         let local = transport.local().ok_or(TransportError::NoRing)?;
         match step {
             RingStep::Offer => match local.adopt_ring() {

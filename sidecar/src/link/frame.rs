@@ -55,7 +55,9 @@ pub struct Data {
     pub first: u64,
     /// Packets in the body, 1 to [`MAX_PACKETS`].
     pub count: u16,
-    /// The packets, see `packets.rs`.
+    /// Numbers at the end of the body, see [`Data::made`].
+    pub columns: u8,
+    /// The packets, see `packets.rs`; behind them the numbers.
     pub body: Bytes,
 }
 
@@ -226,9 +228,26 @@ const RING_OFFER: u8 = 8;
 const RING_REST: u8 = 9;
 
 /// Bytes of a data frame before its body, length included.
-pub const DATA_HEADER: usize = 4 + 1 + 2 + 8 + 8 + 2;
+pub const DATA_HEADER: usize = 4 + 1 + 2 + 8 + 8 + 2 + 1;
 
 impl Data {
+    fn packet_bytes(&self) -> usize {
+        self.body.len().saturating_sub(8 * usize::from(self.columns))
+    }
+
+    /// The packets alone.
+    pub fn packets(&self) -> Bytes {
+        self.body.slice(..self.packet_bytes())
+    }
+
+    /// How many packets the sender has made on this edge, up to the end of this batch, from each of its causes: its
+    /// in-edges in the manifest's order, then itself. Its next owner asks for them after a crash, so as to leave out
+    /// what is here already.
+    pub fn made(&self) -> impl Iterator<Item = u64> + '_ {
+        let (numbers, _) = self.body[self.packet_bytes()..].as_chunks::<8>();
+        numbers.iter().map(|number| u64::from_be_bytes(*number))
+    }
+
     /// The header; the body follows it as it is, so that it need not be copied.
     pub fn header(&self) -> [u8; DATA_HEADER] {
         let mut header = [0; DATA_HEADER];
@@ -239,7 +258,14 @@ impl Data {
         out.put_u64(self.epoch);
         out.put_u64(self.first);
         out.put_u16(self.count);
+        out.put_u8(self.columns);
         header
+    }
+
+    /// Appends the frame to `out`.
+    pub fn encode(&self, out: &mut BytesMut) {
+        out.put_slice(&self.header());
+        out.put_slice(&self.body);
     }
 }
 
@@ -247,10 +273,7 @@ impl Frame {
     /// Appends the frame to `out`.
     pub fn encode(&self, out: &mut BytesMut) {
         match self {
-            Self::Data(data) => {
-                out.put_slice(&data.header());
-                out.put_slice(&data.body);
-            }
+            Self::Data(data) => data.encode(out),
             Self::Ack(ack) => {
                 put_head(out, ACK, 18);
                 out.put_u16(ack.edge);
@@ -317,11 +340,12 @@ fn parse(kind: u8, mut fields: Bytes) -> Result<Frame, FrameError> {
                 return Err(malformed);
             }
             let (edge, epoch, first) = (fields.get_u16(), fields.get_u64(), fields.get_u64());
-            let count = fields.get_u16();
-            if count == 0 || count > MAX_PACKETS || first.checked_add(u64::from(count)).is_none() {
+            let (count, columns) = (fields.get_u16(), fields.get_u8());
+            let ends = first.checked_add(u64::from(count)).is_some();
+            if count == 0 || count > MAX_PACKETS || !ends || fields.len() < 8 * usize::from(columns) {
                 return Err(malformed);
             }
-            Ok(Frame::Data(Data { edge, epoch, first, count, body: fields }))
+            Ok(Frame::Data(Data { edge, epoch, first, count, columns, body: fields }))
         }
         ACK => {
             exact(&fields, 18)?;
@@ -359,7 +383,8 @@ mod tests {
                 epoch: 9,
                 first: 77,
                 count: 2,
-                body: Bytes::from_static(b"two packets"),
+                columns: 1,
+                body: Bytes::from_static(b"two packets\0\0\0\0\0\0\x01\x02"),
             }),
             Frame::Ack(Ack { edge: 1, accepted: 5, durable: 4 }),
             Frame::Marker(Marker { edge: 1, next: 5, epoch: 2 }),
@@ -385,6 +410,17 @@ mod tests {
             }
         }
         assert_eq!(found, examples());
+    }
+
+    #[test]
+    fn the_packets_of_a_batch_and_what_was_made_are_told_apart() {
+        let Frame::Data(data) = &examples()[0] else { panic!("no data") };
+        assert_eq!(data.packets(), b"two packets"[..]);
+        assert_eq!(data.made().collect::<Vec<_>>(), [258]);
+        let short = Data { columns: 3, ..data.clone() };
+        let mut input = BytesMut::new();
+        Frame::Data(short).encode(&mut input);
+        assert_eq!(Frame::decode(&mut input), Err(FrameError::Malformed { kind: DATA }));
     }
 
     #[test]

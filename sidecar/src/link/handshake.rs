@@ -33,7 +33,7 @@ pub enum Purpose {
 }
 
 /// Where an edge stands at one end.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct EdgePosition {
     /// The edge.
@@ -42,6 +42,9 @@ pub struct EdgePosition {
     pub accepted: Option<u64>,
     /// What stored state covers.
     pub durable: u64,
+    /// What the dialler's sub-function had made, from each cause, up to `accepted`: see `Data::made`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub made: Vec<u64>,
 }
 
 /// The dialler's introduction.

@@ -23,12 +23,13 @@ pub struct InEdge {
     acknowledged: (u64, u64),
     lost: u64,
     known: u64,
+    made: Vec<u64>,
 }
 
 impl InEdge {
     /// An edge that takes any first sequence number.
     pub fn new(id: u16) -> Self {
-        Self { id, next: None, durable: 0, acknowledged: (0, 0), lost: 0, known: 0 }
+        Self { id, next: None, durable: 0, acknowledged: (0, 0), lost: 0, known: 0, made: Vec::new() }
     }
 
     /// The edge's number.
@@ -39,6 +40,22 @@ impl InEdge {
     /// Next sequence number; `None` before the first packet.
     pub fn next(&self) -> Option<u64> {
         self.next
+    }
+
+    /// What the sender had made from each of its causes, up to `next`.
+    pub fn made(&self) -> &[u64] {
+        &self.made
+    }
+
+    /// Notes what the sender had made up to the end of a batch that was taken. An owner that makes again what an owner
+    /// before had made counts from further back: what is here stays here.
+    pub fn note_made(&mut self, made: impl Iterator<Item = u64>) {
+        for (at, made) in made.enumerate() {
+            match self.made.get_mut(at) {
+                Some(known) => *known = made.max(*known),
+                None => self.made.push(made),
+            }
+        }
     }
 
     /// All before it are covered by stored state.
@@ -94,7 +111,8 @@ impl InEdge {
     }
 
     /// Goes on where an owner before stopped.
-    pub fn restore(&mut self, next: Option<u64>) {
+    pub fn restore(&mut self, next: Option<u64>, made: Vec<u64>) {
+        self.made = made;
         self.next = next;
         self.durable = next.unwrap_or(0);
         self.acknowledged = (0, 0);

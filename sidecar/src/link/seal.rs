@@ -201,10 +201,7 @@ impl RecordWriter {
     /// Appends a frame of packets.
     pub fn put_data(&mut self, data: &Data, out: &mut BytesMut) {
         if self.seal_packets || DATA_HEADER + data.body.len() > MAX_CONTENT {
-            return self.put_sealed(out, |out| {
-                out.put_slice(&data.header());
-                out.put_slice(&data.body);
-            });
+            return self.put_sealed(out, |out| data.encode(out));
         }
         self.close(out);
         self.sealer.put_clear(data, out);
@@ -293,7 +290,7 @@ mod tests {
     }
 
     fn data(first: u64, body: &'static [u8]) -> Data {
-        Data { edge: 1, epoch: 2, first, count: 1, body: Bytes::from_static(body) }
+        Data { edge: 1, epoch: 2, first, count: 1, columns: 0, body: Bytes::from_static(body) }
     }
 
     fn put(writer: &mut RecordWriter, frame: &Frame, out: &mut BytesMut) {

@@ -2,10 +2,14 @@
 //!
 //! Always: `durable <= accepted <= next`, the ring holds every packet from `durable` on, and packets leave in
 //! sequence. A batch may be *held* until a frame of state is stored (strict changes); what is behind it waits too.
+//!
+//! Each batch tells how many packets this end had made from each of its *causes* (its in-edges, then itself) up to the
+//! batch's end. The next owner after a crash asks the receiver for these numbers, makes the same packets again from the
+//! same inputs, and passes over as many of each cause as the receiver has.
 
 use std::collections::VecDeque;
 
-use bytes::{Bytes, BytesMut};
+use bytes::{BufMut, Bytes, BytesMut};
 
 use super::frame::{Data, MAX_PACKETS};
 
@@ -31,7 +35,9 @@ pub struct Batch {
     pub first: u64,
     /// Packets in it.
     pub count: u16,
-    /// Their encoded form.
+    /// Numbers at the end of the body, see [`Data::made`].
+    pub columns: u8,
+    /// Their encoded form, with the numbers.
     pub body: Bytes,
     /// May be sent once this state frame is stored; 0: at once.
     pub hold: u64,
@@ -40,6 +46,12 @@ pub struct Batch {
 impl Batch {
     fn end(&self) -> u64 {
         self.first + u64::from(self.count)
+    }
+
+    /// The batch as a frame of `edge`.
+    pub fn data(&self, edge: u16, epoch: u64) -> Data {
+        let Self { first, count, columns, .. } = *self;
+        Data { edge, epoch, first, count, columns, body: self.body.clone() }
     }
 }
 
@@ -57,11 +69,20 @@ pub struct OutEdge {
     open_count: u16,
     dropped: u64,
     resent: u64,
+    /// Packets made from each cause; brought up to date when the cause changes or a batch is closed.
+    made: Vec<u64>,
+    cause: usize,
+    /// Packets made when `made` was last brought up to date.
+    counted: u64,
+    /// Packets of each cause that the receiver has from an owner before, and that are made again.
+    repeats: Vec<u64>,
+    /// Packets made again and passed over.
+    passed_over: u64,
 }
 
 impl OutEdge {
-    /// An edge on which nothing was sent yet.
-    pub fn new(id: u16) -> Self {
+    /// An edge on which nothing was sent yet, whose packets have one of `causes` causes.
+    pub fn new(id: u16, causes: usize) -> Self {
         Self {
             id,
             next: 0,
@@ -74,6 +95,11 @@ impl OutEdge {
             open_count: 0,
             dropped: 0,
             resent: 0,
+            made: vec![0; causes],
+            cause: 0,
+            counted: 0,
+            repeats: Vec::new(),
+            passed_over: 0,
         }
     }
 
@@ -145,11 +171,50 @@ impl OutEdge {
         if self.open_count == 0 {
             return;
         }
+        self.count_made();
+        self.made.iter().for_each(|made| self.open.put_u64(*made));
         let body = self.open.split().freeze();
         self.ring_bytes += body.len();
         let (first, count) = (self.next - u64::from(self.open_count), self.open_count);
-        self.ring.push_back(Batch { first, count, body, hold });
+        self.ring.push_back(Batch { first, count, columns: self.made.len() as u8, body, hold });
         self.open_count = 0;
+    }
+
+    /// What is made from here on comes from `cause`.
+    pub fn set_cause(&mut self, cause: usize) {
+        self.count_made();
+        self.cause = cause;
+    }
+
+    fn count_made(&mut self) {
+        let all = self.next + self.dropped + self.passed_over;
+        if let Some(made) = self.made.get_mut(self.cause) {
+            *made += all - self.counted;
+        }
+        self.counted = all;
+    }
+
+    /// Packets made from each cause.
+    pub fn made(&mut self) -> &[u64] {
+        self.count_made();
+        &self.made
+    }
+
+    /// Whether packets are made again that the receiver has.
+    pub fn has_repeats(&self) -> bool {
+        self.repeats.iter().any(|left| *left > 0)
+    }
+
+    /// As [`OutEdge::open_packet`] after a crash: `None` also for a packet that the receiver has from the owner before.
+    pub fn open_packet_again(&mut self) -> Option<&mut BytesMut> {
+        match self.repeats.get_mut(self.cause).filter(|left| **left > 0) {
+            Some(left) => {
+                *left -= 1;
+                self.passed_over += 1;
+                None
+            }
+            None => self.open_packet(),
+        }
     }
 
     /// Makes every batch from sequence number `from` on wait for a state frame.
@@ -172,7 +237,7 @@ impl OutEdge {
         let at = self.ring.partition_point(|batch| batch.end() <= self.sent);
         let batch = self.ring.get(at).filter(|batch| batch.hold <= stored)?;
         self.sent = batch.end();
-        Some(Data { edge: self.id, epoch, first: batch.first, count: batch.count, body: batch.body.clone() })
+        Some(batch.data(self.id, epoch))
     }
 
     /// The receiver's word; what it cannot have is ignored.
@@ -232,15 +297,36 @@ impl OutEdge {
         self.ring.iter().filter(move |batch| batch.end() > from && batch.first < to)
     }
 
-    /// Takes over from an owner before: its next number and what its receiver had not accepted.
-    pub fn restore(&mut self, next: u64, accepted: u64, tail: Vec<Batch>) {
-        *self = Self { dropped: self.dropped, resent: self.resent, ..Self::new(self.id) };
+    /// Takes over from an owner before: its next number, what it had made, and what its receiver had not accepted.
+    pub fn restore(&mut self, next: u64, made: &[u64], accepted: u64, tail: Vec<Batch>) {
+        *self = Self { dropped: self.dropped, resent: self.resent, ..Self::new(self.id, self.made.len()) };
+        self.made.iter_mut().zip(made).for_each(|(mine, made)| *mine = *made);
+        self.counted = next + self.dropped;
         self.next = next;
         self.accepted = accepted.min(next);
         self.ring_bytes = tail.iter().map(|batch| batch.body.len()).sum();
         self.ring = tail.into();
         self.durable = self.ring_start().min(self.accepted);
         self.sent = self.ring_start();
+    }
+
+    /// The owner before died, and the receiver has its packets before `accepted`, which are `made` of each cause: goes
+    /// on there. With `repeat`, as many packets as the receiver has of each in-edge (all causes but the last) since the
+    /// stored state are passed over when they are made again. Returns how many the receiver lacks that nobody has.
+    pub fn take_over(&mut self, accepted: u64, durable: u64, made: &[u64], repeat: bool) -> u64 {
+        let known = self.made().to_vec();
+        let has = |at: usize| made.get(at).map_or(0, |made| made.saturating_sub(known[at]));
+        let in_edges = if repeat { known.len().saturating_sub(1) } else { 0 };
+        let repeats = (0..in_edges).map(has).collect();
+        let mut lost = 0;
+        if accepted <= self.next {
+            lost = self.resume(Some(accepted), durable);
+        } else {
+            self.restore(accepted, &known, accepted, Vec::new());
+        }
+        // Also where the numbers agree: the owner before may have died while it made packets again.
+        self.repeats = repeats;
+        lost
     }
 }
 
@@ -261,7 +347,7 @@ mod tests {
 
     #[test]
     fn packets_are_kept_until_durable_and_sent_again_after_a_new_connection() {
-        let mut edge = OutEdge::new(0);
+        let mut edge = OutEdge::new(0, 1);
         push(&mut edge, 5);
         assert_eq!(sent(&mut edge, 0), [0, 1, 2, 3, 4]);
         edge.acknowledge(4, 2);
@@ -277,7 +363,7 @@ mod tests {
 
     #[test]
     fn a_receiver_that_lost_more_than_is_kept_is_reported() {
-        let mut edge = OutEdge::new(0);
+        let mut edge = OutEdge::new(0, 1);
         push(&mut edge, 5);
         sent(&mut edge, 0);
         edge.acknowledge(4, 4);
@@ -286,7 +372,7 @@ mod tests {
 
     #[test]
     fn a_held_batch_and_all_behind_it_wait_for_the_stored_frame() {
-        let mut edge = OutEdge::new(0);
+        let mut edge = OutEdge::new(0, 1);
         push(&mut edge, 3);
         edge.hold_from(1, 7);
         assert_eq!(sent(&mut edge, 6), [0]);
@@ -295,7 +381,7 @@ mod tests {
 
     #[test]
     fn a_full_ring_drops_and_counts_and_stays_within_its_cap() {
-        let mut edge = OutEdge::new(0);
+        let mut edge = OutEdge::new(0, 1);
         push(&mut edge, MAX_RING_PACKETS);
         assert!(edge.open_packet().is_none());
         assert_eq!((edge.dropped(), edge.kept()), (1, MAX_RING_PACKETS));
@@ -305,7 +391,7 @@ mod tests {
 
     #[test]
     fn acknowledgements_that_cannot_be_true_are_ignored() {
-        let mut edge = OutEdge::new(0);
+        let mut edge = OutEdge::new(0, 1);
         push(&mut edge, 2);
         edge.acknowledge(u64::MAX, u64::MAX);
         assert_eq!(edge.accepted(), 2);
@@ -315,7 +401,7 @@ mod tests {
 
     #[test]
     fn a_sender_without_a_past_goes_on_where_the_receiver_is() {
-        let mut edge = OutEdge::new(0);
+        let mut edge = OutEdge::new(0, 1);
         push(&mut edge, 2);
         assert_eq!(edge.resume(Some(100), 90), 0);
         assert_eq!(sent(&mut edge, 0), [100, 101]);
@@ -324,14 +410,55 @@ mod tests {
 
     #[test]
     fn a_new_owner_sends_the_tail_and_then_its_own() {
-        let mut old = OutEdge::new(0);
+        let mut old = OutEdge::new(0, 1);
         push(&mut old, 5);
         sent(&mut old, 0);
         old.acknowledge(3, 1);
         let tail: Vec<_> = old.batches(old.accepted(), old.next()).cloned().collect();
-        let mut new = OutEdge::new(0);
-        new.restore(old.next(), old.accepted(), tail);
+        let mut new = OutEdge::new(0, 1);
+        new.restore(old.next(), &[5], old.accepted(), tail);
         push(&mut new, 1);
         assert_eq!(sent(&mut new, 0), [3, 4, 5]);
+    }
+
+    /// Makes a packet of `cause` and tells whether it was passed over.
+    fn make_again(edge: &mut OutEdge, cause: usize) -> bool {
+        edge.set_cause(cause);
+        edge.open_packet_again().is_none()
+    }
+
+    #[test]
+    fn after_a_crash_as_many_packets_of_each_cause_are_passed_over_as_the_receiver_has() {
+        let mut edge = OutEdge::new(0, 3);
+        edge.restore(10, &[6, 4, 0], 10, Vec::new());
+        assert_eq!(edge.take_over(13, 10, &[7, 6, 0], true), 0);
+        let passed: Vec<bool> = [1, 0, 0, 1, 1].map(|cause| make_again(&mut edge, cause)).to_vec();
+        assert_eq!(passed, [true, true, false, true, false]);
+        assert_eq!((edge.next(), edge.has_repeats()), (15, false));
+        assert_eq!(edge.made(), [8, 7, 0]);
+    }
+
+    #[test]
+    fn an_owner_that_died_while_it_made_packets_again_leaves_the_rest_to_the_next() {
+        let mut edge = OutEdge::new(0, 2);
+        edge.take_over(5, 0, &[5, 0], true);
+        (0..2).for_each(|_| assert!(make_again(&mut edge, 0)));
+        let (next, made) = (edge.next(), edge.made().to_vec());
+        let mut another = OutEdge::new(0, 2);
+        another.restore(next, &made, next, Vec::new());
+        another.take_over(5, 0, &[5, 0], true);
+        let passed = (0..5).take_while(|_| make_again(&mut another, 0)).count();
+        assert_eq!(passed, 3);
+    }
+
+    #[test]
+    fn what_a_sub_function_makes_by_itself_or_cannot_repeat_is_never_passed_over() {
+        let mut edge = OutEdge::new(0, 2);
+        edge.take_over(5, 0, &[3, 2], true);
+        assert!(!make_again(&mut edge, 1));
+        let mut unsure = OutEdge::new(0, 2);
+        unsure.take_over(5, 0, &[5, 0], false);
+        assert!(!make_again(&mut unsure, 0));
+        assert_eq!(unsure.next(), 6, "the numbers go on all the same");
     }
 }

@@ -18,8 +18,9 @@ use crate::engine::{Env, Router, Time};
 use crate::handover::engine::Engine as _;
 use crate::handover::node::{Node, PacketCounts, StartMode};
 use crate::link::address::Address;
+use crate::link::handshake::Terms;
 use crate::link_map::LinkMap;
-use crate::manifest::{FunctionRef, Manifest, OnUnavailable, StoreSpec};
+use crate::manifest::{FunctionRef, LinkPolicy, Manifest, OnUnavailable, StoreSpec};
 use crate::registry::Registry;
 use crate::store::OwnerEntry;
 
@@ -162,6 +163,8 @@ pub fn run(dir: &Path, name: &str, place: &MeetingPlace) -> Result<(), BesideErr
         name: name.to_owned(),
         owner: name.to_owned(),
         key,
+        // All parts are on one machine.
+        terms: Terms::default(),
     };
     let engine = RouterEngine::new(router, &manifest);
     let wakes = waker.clone();
@@ -195,6 +198,7 @@ fn manifest(map: &LinkMap, dir: &Path, name: &str) -> anyhow::Result<Manifest> {
         ports: Vec::new(),
         in_links: map.in_links(name),
         out_links: map.out_links(name),
+        links: LinkPolicy::default(),
         store: StoreSpec { url: String::new(), on_unavailable: OnUnavailable::FailOpen },
     })
 }

@@ -27,6 +27,7 @@ pub struct RouterEngine {
     readers: Vec<String>,
     /// Elements with state, and whether they keep tables.
     stateful: Vec<(ElementId, bool)>,
+    repeatable: bool,
     fresh: Bytes,
     now: u64,
     serving: bool,
@@ -49,11 +50,13 @@ impl RouterEngine {
         }
         let readers =
             router.classes().filter(|(_, class)| class.reads_device()).map(|(name, _)| name.to_string());
+        let repeatable = router.classes().all(|(_, class)| class.keeps_order);
         let mut engine = Self {
             readers: readers.collect(),
             router,
             annotations: annotations.collect(),
             stateful,
+            repeatable,
             fresh: Bytes::new(),
             now: 0,
             serving: false,
@@ -184,6 +187,14 @@ impl Engine for RouterEngine {
         self.next_timer
     }
 
+    fn has_output(&self) -> bool {
+        !self.router.link_output_is_empty()
+    }
+
+    fn is_repeatable(&self) -> bool {
+        self.repeatable
+    }
+
     fn take_output(&mut self, sink: &mut dyn OutputSink) {
         let annotations = &self.annotations;
         for (edge, packet) in self.router.take_link_output() {
@@ -208,6 +219,14 @@ impl Engine for RouterEngine {
 
     fn has_changes(&mut self) -> bool {
         self.any_table(|table| table.has_changes())
+    }
+
+    fn take_strict(&mut self, w: &mut Writer) {
+        self.each_table(|name, index, table| {
+            if table.has_strict() {
+                put_table(name, index, table, w, |table, w| table.take_strict(w));
+            }
+        });
     }
 
     fn take_changes(&mut self, w: &mut Writer) -> u32 {
@@ -306,6 +325,7 @@ mod tests {
             ports: Vec::new(),
             in_links: vec![link(0)],
             out_links: vec![link(1), link(3)],
+            links: crate::manifest::LinkPolicy::default(),
             store: StoreSpec { url: String::new(), on_unavailable: OnUnavailable::FailOpen },
         };
         RouterEngine::new(super::super::build_router(&manifest).unwrap(), &manifest)

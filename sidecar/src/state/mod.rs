@@ -88,6 +88,10 @@ pub trait Table {
     fn has_strict(&self) -> bool;
     /// Whether any change is pending.
     fn has_changes(&self) -> bool;
+    /// Copies what is pending and strict, and the tombstones before it, into `w` as one run of records that
+    /// [`Table::apply`] reads; returns their number. [`Table::take_changes`] gives them again: a run of strict records
+    /// may be applied to a state before or after them.
+    fn take_strict(&mut self, w: &mut Writer) -> u32;
     /// Moves all pending changes into `w`, as one run of records that [`Table::apply`] reads; returns their number.
     fn take_changes(&mut self, w: &mut Writer) -> u32;
     /// How many chunks a snapshot has now.

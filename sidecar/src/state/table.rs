@@ -23,6 +23,8 @@ struct Entry<K, V> {
     /// Tells a stale wheel entry from the present one.
     generation: u32,
     dirty: bool,
+    /// Whether it is in the list of strict changes.
+    strict: bool,
 }
 
 /// Records of one chunk of a snapshot.
@@ -52,10 +54,14 @@ pub struct FlowTable<K, V> {
     /// First wheel tick that was not looked at yet.
     tick: u64,
     tracking: bool,
-    strict: bool,
+    has_strict: bool,
     reset: bool,
     dirty: Vec<u32>,
+    /// Records with strict changes since the last [`Table::take_strict`]; each is in `dirty` as well.
+    strict: Vec<u32>,
     tombstones: Vec<K>,
+    /// Tombstones that [`Table::take_strict`] has given.
+    strict_tombstones: usize,
 }
 
 impl<K: std::fmt::Debug, V: std::fmt::Debug> std::fmt::Debug for FlowTable<K, V> {
@@ -81,10 +87,12 @@ where
             wheel: (0..WHEEL_SLOTS).map(|_| Vec::new()).collect(),
             tick: 0,
             tracking: false,
-            strict: false,
+            has_strict: false,
             reset: false,
             dirty: Vec::new(),
+            strict: Vec::new(),
             tombstones: Vec::new(),
+            strict_tombstones: 0,
         }
     }
 
@@ -142,14 +150,27 @@ where
 
     /// The value at a slot for a strict change: later outputs depend on it.
     pub fn value_mut_strict(&mut self, slot: SlotId) -> Option<&mut V> {
-        self.strict |= self.tracking;
+        self.mark_strict(slot);
         self.value_mut_lazy(slot)
+    }
+
+    fn mark_strict(&mut self, slot: SlotId) {
+        if !self.tracking {
+            return;
+        }
+        self.has_strict = true;
+        if let Some(entry) = self.entries.get_mut(slot.0 as usize).and_then(Option::as_mut)
+            && !std::mem::replace(&mut entry.strict, true)
+        {
+            self.strict.push(slot.0);
+        }
     }
 
     /// Inserts or replaces a record by a strict change (a NAT binding, a firewall opening).
     pub fn insert_strict(&mut self, key: K, value: V) -> SlotId {
-        self.strict |= self.tracking;
-        self.insert_lazy(key, value)
+        let slot = self.insert_lazy(key, value);
+        self.mark_strict(slot);
+        slot
     }
 
     /// Inserts or replaces a record by a lazy change.
@@ -185,6 +206,7 @@ where
         if self.tombstones.len() >= MAX_TOMBSTONES {
             self.reset = true;
             self.tombstones.clear();
+            self.strict_tombstones = 0;
             self.dirty.clear();
         }
         if !self.reset {
@@ -204,7 +226,7 @@ where
         let tag = self.index.tag(&key);
         self.next_generation = self.next_generation.wrapping_add(1);
         let generation = self.next_generation;
-        let entry = Some(Entry { key, value, generation, dirty: false });
+        let entry = Some(Entry { key, value, generation, dirty: false, strict: false });
         let at = match self.free.pop() {
             Some(at) => {
                 self.entries[at as usize] = entry;
@@ -346,8 +368,8 @@ where
         self.wheel.iter_mut().for_each(Vec::clear);
         self.dirty.clear();
         self.tombstones.clear();
-        self.strict = false;
-        self.reset = false;
+        self.strict.clear();
+        (self.strict_tombstones, self.has_strict, self.reset) = (0, false, false);
     }
 }
 
@@ -397,11 +419,32 @@ where
     }
 
     fn has_strict(&self) -> bool {
-        self.strict
+        self.has_strict
     }
 
     fn has_changes(&self) -> bool {
         self.reset || !self.dirty.is_empty() || !self.tombstones.is_empty()
+    }
+
+    fn take_strict(&mut self, w: &mut Writer) -> u32 {
+        let at = w.reserve_u32();
+        let mut count = 0;
+        for key in self.tombstones.get(self.strict_tombstones..).unwrap_or_default() {
+            w.put_u8(TOMBSTONE);
+            key.put(w);
+            count += 1;
+        }
+        self.strict_tombstones = self.tombstones.len();
+        for slot in self.strict.drain(..) {
+            if let Some(entry) = self.entries[slot as usize].as_mut().filter(|entry| entry.strict) {
+                entry.strict = false;
+                Self::put_upsert(entry, w);
+                count += 1;
+            }
+        }
+        self.has_strict = false;
+        w.fill_u32(at, count);
+        count
     }
 
     fn take_changes(&mut self, w: &mut Writer) -> u32 {
@@ -429,7 +472,10 @@ where
                 count += 1;
             }
         }
-        self.strict = false;
+        for slot in self.strict.drain(..) {
+            self.entries[slot as usize].iter_mut().for_each(|entry| entry.strict = false);
+        }
+        (self.strict_tombstones, self.has_strict) = (0, false);
         w.fill_u32(at, count);
         count
     }

@@ -351,6 +351,10 @@ impl Table for MappingTable {
         self.flows.has_changes()
     }
 
+    fn take_strict(&mut self, w: &mut Writer) -> u32 {
+        self.flows.take_strict(w)
+    }
+
     fn take_changes(&mut self, w: &mut Writer) -> u32 {
         self.flows.take_changes(w)
     }

@@ -53,12 +53,27 @@ impl OutputSink for LinkSink<'_> {
     }
 }
 
+/// After a crash: packets that a downstream has are passed over.
+struct RepeatingSink<'a>(&'a mut [OutLink]);
+
+impl OutputSink for RepeatingSink<'_> {
+    fn open_packet(&mut self, edge: u16) -> Option<&mut BytesMut> {
+        out_edge(self.0, edge)?.open_packet_again()
+    }
+}
+
+fn out_edge(links: &mut [OutLink], edge: u16) -> Option<&mut OutEdge> {
+    links.iter_mut().flat_map(|link| &mut link.edges).find(|out| out.id() == edge)
+}
+
 impl Node {
     // ---- dialling -------------------------------------------------------------------------------------------
 
-    /// Links out are wanted by an owner, and by a target that prepares to be one.
+    /// Links out are wanted by an owner, also one that takes over, and by a target that prepares to be one.
     fn wants_links(&self) -> bool {
-        self.role == Role::Owner || self.target.as_ref().is_some_and(|target| target.is_waiting())
+        self.role == Role::Owner
+            || self.is_taking_over()
+            || self.target.as_ref().is_some_and(|target| target.is_waiting())
     }
 
     pub(super) fn poll_dialers(&mut self, now: u64) {
@@ -119,6 +134,10 @@ impl Node {
         };
         self.conns.insert(conn, Conn::new(used_for, now));
         match key {
+            DialKey::Owner(at) if self.is_taking_over() => {
+                self.outs[at].owner.connected(conn);
+                self.meet(at, welcome);
+            }
             DialKey::Owner(at) => {
                 let reunion = self.outs[at].owner_connected(conn, welcome);
                 self.reunite(conn, at, reunion, now);
@@ -141,11 +160,7 @@ impl Node {
     }
 
     fn reunite(&mut self, conn: ConnId, at: usize, reunion: Reunion, now: u64) {
-        if reunion.lost > 0 {
-            let (lost, peer) = (reunion.lost, &self.outs[at].peer);
-            let text = format!("{lost} packets for \"{peer}\" can no longer be sent again");
-            self.note(text);
-        }
+        self.note_lost(at, reunion.lost);
         if let Some(unneeded) = reunion.unneeded {
             self.close(unneeded, "the handover that it was for is over");
         }
@@ -162,6 +177,14 @@ impl Node {
         }
     }
 
+    /// Packets that a downstream lacks and nobody has: two ends of a link were lost together.
+    pub(super) fn note_lost(&mut self, at: usize, lost: u64) {
+        if lost > 0 {
+            let text = format!("{lost} packets for \"{}\" can no longer be sent again", self.outs[at].peer);
+            self.note(text);
+        }
+    }
+
     fn peer_moved_if_owner(&mut self, conn: ConnId, at: usize, epoch: u64) {
         if self.outs[at].peer_move.as_ref().is_some_and(|known| epoch >= known.prepare.epoch) {
             self.peer_moved(conn, at, epoch);
@@ -170,7 +193,13 @@ impl Node {
 
     pub(super) fn dial_failed(&mut self, key: DialKey, now: u64) {
         match key {
-            DialKey::Owner(at) => self.outs[at].owner.failed(now),
+            DialKey::Owner(at) => {
+                self.outs[at].owner.failed(now);
+                if self.is_taking_over() {
+                    // A downstream may know a later owner than this one.
+                    self.actions.push(Action::Store(StoreCommand::ReadOwner));
+                }
+            }
             DialKey::Target(at) => {
                 if let Some(known) = &mut self.outs[at].peer_move {
                     known.target.failed(now);
@@ -261,7 +290,7 @@ impl Node {
             return Ok((ConnUse::HandoverFrom, Vec::new()));
         }
         let parking = self.target.as_ref().is_some_and(|target| target.is_waiting());
-        if self.role != Role::Owner && !parking {
+        if self.role != Role::Owner && !parking && !self.is_taking_over() {
             return Err(format!("{} does not own \"{}\", it is {}", self.me.owner, self.name, self.role));
         }
         let at = self.ins.iter().position(|link| link.peer == hello.from);
@@ -271,6 +300,7 @@ impl Node {
         for old in self.ins[at].accept(peer)? {
             self.close(old, "replaced by a newer connection of the same peer");
         }
+        self.forget_parked(at);
         Ok((ConnUse::In(at), self.positions(at)))
     }
 
@@ -315,13 +345,19 @@ impl Node {
             }
             return;
         }
+        if self.is_taking_over() {
+            if !self.park(at, data) {
+                self.drop_connection(conn, "no room to park more packets before the start", now);
+            }
+            return;
+        }
         if !self.is_serving() {
             self.strays += u64::from(data.count);
             return;
         }
         match self.ins[at].offer(conn, &data) {
             Verdict::Process { skip } => {
-                if !self.process(&data, skip, now, engine) {
+                if !self.process(at, &data, skip, now, engine) {
                     self.drop_connection(conn, "a batch that does not decode", now);
                 }
             }
@@ -337,15 +373,30 @@ impl Node {
         }
     }
 
-    fn process(&mut self, data: &Data, skip: u16, now: u64, engine: &mut dyn Engine) -> bool {
+    fn process(&mut self, at: usize, data: &Data, skip: u16, now: u64, engine: &mut dyn Engine) -> bool {
         self.packets_in += u64::from(data.count - skip);
-        engine.inject(data.edge, data.count, skip, &data.body, now).is_ok()
+        self.set_cause(self.cause_of(at, data.edge), engine);
+        engine.inject(data.edge, data.count, skip, &data.packets(), now).is_ok()
+    }
+
+    fn cause_of(&self, at: usize, edge: u16) -> usize {
+        let before: usize = self.ins[..at].iter().map(|link| link.edges.len()).sum();
+        before + self.ins[at].edges.iter().position(|known| known.id() == edge).unwrap_or(0)
+    }
+
+    /// What the engine makes from here on comes from `cause`.
+    fn set_cause(&mut self, cause: usize, engine: &mut dyn Engine) {
+        if self.cause != cause {
+            self.take_output(engine);
+            self.cause = cause;
+            self.outs.iter_mut().flat_map(|link| &mut link.edges).for_each(|edge| edge.set_cause(cause));
+        }
     }
 
     /// Processes a batch that waited for the start.
     pub(super) fn unpark(&mut self, at: usize, data: &Data, now: u64, engine: &mut dyn Engine) {
         if let Verdict::Process { skip } = self.ins[at].offer_parked(data)
-            && !self.process(data, skip, now, engine)
+            && !self.process(at, data, skip, now, engine)
         {
             self.note(format!("a batch of edge {} that waited for the start does not decode", data.edge));
         }
@@ -362,24 +413,47 @@ impl Node {
     /// Runs the engine and takes what it made. Outputs of strict changes wait for the frame that will hold them.
     pub(super) fn run_engine(&mut self, now: u64, engine: &mut dyn Engine) {
         if !self.must_wait() {
+            let itself = self.ins.iter().map(|link| link.edges.len()).sum();
+            self.set_cause(itself, engine);
             engine.run(now);
         }
         self.collect(engine);
     }
 
+    /// Takes what the engine has made, into batches that can be sent.
     pub(super) fn collect(&mut self, engine: &mut dyn Engine) {
+        self.take_output(engine);
+        self.outs.iter_mut().for_each(|link| link.close(0));
+    }
+
+    fn take_output(&mut self, engine: &mut dyn Engine) {
+        if !engine.has_output() {
+            return;
+        }
         let hold = match engine.has_strict() {
             _ if self.journal.is_down() && self.fail_open => 0,
             true => self.journal.next_number(),
             // A packet on one edge may use what a packet on another changed: it waits for the same frame.
             false => self.journal.strict_under_way().unwrap_or(0),
         };
-        let edges = self.outs.iter().flat_map(|link| &link.edges).filter(|_| hold > 0);
-        let starts: Vec<u64> = edges.map(|edge| edge.next()).collect();
-        engine.take_output(&mut LinkSink::new(&mut self.outs));
+        if hold == 0 {
+            return self.fill_batches(engine);
+        }
+        self.outs.iter_mut().for_each(|link| link.close(0));
+        let next = |edge: &OutEdge| edge.next();
+        let starts: Vec<u64> = self.outs.iter().flat_map(|link| &link.edges).map(next).collect();
+        self.fill_batches(engine);
         self.outs.iter_mut().for_each(|link| link.close(0));
         let edges = self.outs.iter_mut().flat_map(|link| &mut link.edges);
         edges.zip(starts).for_each(|(edge, start)| edge.hold_from(start, hold));
+    }
+
+    fn fill_batches(&mut self, engine: &mut dyn Engine) {
+        if !self.repeating {
+            return engine.take_output(&mut LinkSink::new(&mut self.outs));
+        }
+        engine.take_output(&mut RepeatingSink(&mut self.outs));
+        self.repeating = self.outs.iter().flat_map(|link| &link.edges).any(OutEdge::has_repeats);
     }
 
     pub(super) fn send_batches(&mut self) {
@@ -405,8 +479,12 @@ impl Node {
         if step == 1 {
             self.next_ack = now + ACK_INTERVAL;
         }
-        if self.journal.has_covers() {
-            self.cover();
+        if self.journal.has_covers()
+            && let Some(cover) = self.journal.take_covered(&self.accepted_positions(), self.fail_open)
+        {
+            for (link, positions) in self.ins.iter_mut().zip(cover.inputs) {
+                link.edges.iter_mut().zip(positions).for_each(|(edge, position)| edge.cover(position));
+            }
         }
         for at in 0..self.ins.len() {
             let Some(conn) = self.ins[at].owner_conn() else { continue };
@@ -414,16 +492,6 @@ impl Node {
             for ack in acks {
                 self.send(conn, Frame::Ack(ack), now);
             }
-        }
-    }
-
-    /// Moves what is safe up to the newest cover that holds.
-    fn cover(&mut self) {
-        let positions = |link: &OutLink| link.edges.iter().map(|edge| edge.accepted()).collect();
-        let accepted: Vec<Vec<u64>> = self.outs.iter().map(positions).collect();
-        let Some(cover) = self.journal.take_covered(&accepted, self.fail_open) else { return };
-        for (link, positions) in self.ins.iter_mut().zip(cover.inputs) {
-            link.edges.iter_mut().zip(positions).for_each(|(edge, position)| edge.cover(position));
         }
     }
 

@@ -1,14 +1,18 @@
 //! One sidecar, without its sockets: the owner (or standby) of a sub-function and its part in handovers.
 //!
-//! `state.rs` keeps ownership and the log, `links.rs` the connections and the packets, `moves.rs` the handovers.
+//! `state.rs` keeps ownership and the log, `links.rs` the connections and the packets, `moves.rs` the handovers,
+//! `takeover.rs` the start after a crash.
 //! Always: packets are processed only by an owner that is not frozen, and every output of a strict change waits for
 //! its frame.
 
 mod links;
 mod moves;
 mod state;
+mod takeover;
 
 use std::collections::{BTreeMap, VecDeque};
+
+use bytes::Bytes;
 
 use crate::control::{Carrier, Direction, HandoverRequest, HandoverStatus, LinkStatus, Refusal, Role};
 use crate::link::frame::Frame;
@@ -185,6 +189,13 @@ pub struct Node {
     conns: BTreeMap<ConnId, Conn>,
     journal: Journal,
     loader: Option<Loader>,
+    takeover: Option<takeover::Takeover>,
+    /// The small state in the last cut.
+    small_state: Option<Bytes>,
+    /// What the engine does now comes from this: an in-edge by its place among all, or, behind them, the engine itself.
+    cause: usize,
+    /// Whether packets may be made again that downstreams have.
+    repeating: bool,
     follow_session: u64,
     source: Option<Source>,
     target: Option<Target>,
@@ -205,6 +216,7 @@ pub struct Node {
 impl Node {
     /// A sidecar for the sub-function of `manifest` that has not begun.
     pub fn new(manifest: &Manifest, me: OwnerEntry, start: StartMode) -> Self {
+        let causes = manifest.in_links.iter().map(|link| link.edges.len()).sum::<usize>() + 1;
         Self {
             name: manifest.sub_function.clone(),
             graph: manifest.graph_hash.clone(),
@@ -215,10 +227,14 @@ impl Node {
             start,
             retry_start_at: u64::MAX,
             ins: manifest.in_links.iter().map(InLink::new).collect(),
-            outs: manifest.out_links.iter().map(OutLink::new).collect(),
+            outs: manifest.out_links.iter().map(|link| OutLink::new(link, causes)).collect(),
             conns: BTreeMap::new(),
             journal: Journal::new(0, Length::default()),
             loader: None,
+            takeover: None,
+            small_state: None,
+            cause: 0,
+            repeating: false,
             follow_session: 0,
             source: None,
             target: None,
@@ -250,6 +266,7 @@ impl Node {
     /// After a burst of events: run the engine, send what it made, flush what is due, do what a deadline asks.
     pub fn round(&mut self, now: u64, engine: &mut dyn Engine) {
         self.poll_start(now);
+        self.poll_takeover(now, engine);
         if self.is_serving() {
             self.run_engine(now, engine);
             self.flush(now, engine);
@@ -302,7 +319,7 @@ impl Node {
             }
             if self.journal_has_work() {
                 deadline = deadline.min(self.next_ack);
-                if self.journal.can_flush(self.fail_open) {
+                if self.journal.can_cut(self.fail_open) && !self.journal.is_busy() {
                     deadline = deadline.min(self.journal.flush_deadline());
                 }
             }

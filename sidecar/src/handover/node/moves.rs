@@ -245,7 +245,8 @@ impl Node {
         if marker.epoch == source.epoch && source.phase() == HandoverPhase::Cutting {
             let known = &mut self.ins[at].edges[edge];
             if known.next().is_none() {
-                known.restore(Some(marker.next));
+                let made = known.made().to_vec();
+                known.restore(Some(marker.next), made);
             }
             source.marker(at, edge, marker.next);
         }
@@ -456,7 +457,7 @@ impl Node {
     pub(super) fn final_frame(&mut self, conn: ConnId, bytes: &Bytes, now: u64, engine: &mut dyn Engine) {
         match StateFrame::decode(bytes) {
             Ok(frame) => {
-                let of = frame.last.as_ref().map(|last| last.id.clone());
+                let of = frame.handover().map(str::to_string);
                 if let Some(target) = self.target.as_mut().filter(|target| Some(target.id()) == of.as_deref())
                 {
                     target.final_frame(frame, now);
@@ -503,7 +504,8 @@ impl Node {
         let (id, epoch, source) = (target.id().to_string(), target.prepare.epoch, target.source);
         let loader = std::mem::take(&mut target.loader);
         self.actions.push(Action::Store(StoreCommand::Unfollow));
-        self.become_owner(epoch, &loader, Some(id.clone()), now, engine);
+        self.continue_from(&loader);
+        self.become_owner(epoch, Some(id.clone()), now, engine);
         if let Some(conn) = source {
             self.send(conn, Frame::Control(Control::Owner { epoch, id: Some(id) }), now);
         }

@@ -12,15 +12,13 @@ use crate::store::{Ownership, StoreCommand, StoreEvent};
 use super::super::engine::Engine;
 use super::super::journal::{Cover, Journal, Length};
 use super::super::loader::Loader;
-use super::super::state_frame::{FinalPart, OutPosition, StateFrame};
+use super::super::state_frame::{Cut, InPosition, OutPosition, StateFrame};
 use super::{Action, ConnUse, Node, StartMode};
 
 /// A sidecar that cannot start asks the store again after this time.
 const START_AGAIN: u64 = 500_000_000;
 /// A flush is not put off longer than this many packets that wait to be acknowledged.
 const MAX_UNCOVERED: u64 = 4_096;
-/// The same when there is nothing to append: the upstream then keeps so little that it stays in its cache.
-const MAX_UNCOVERED_WITHOUT_CHANGES: u64 = 512;
 
 impl Node {
     /// Begins: who owns?
@@ -30,14 +28,15 @@ impl Node {
     }
 
     pub(super) fn poll_start(&mut self, now: u64) {
-        if self.role == Role::Starting && self.loader.is_none() && now >= self.retry_start_at {
+        if now >= self.start_deadline() {
             self.begin(now);
         }
     }
 
     /// When the start is tried again; never once it is known what this sidecar is.
     pub(super) fn start_deadline(&self) -> u64 {
-        if self.role == Role::Starting && self.loader.is_none() { self.retry_start_at } else { u64::MAX }
+        let knows = self.loader.is_some() || self.takeover.is_some();
+        if self.role == Role::Starting && !knows { self.retry_start_at } else { u64::MAX }
     }
 
     pub(super) fn store_event(&mut self, event: StoreEvent, now: u64, engine: &mut dyn Engine) {
@@ -48,6 +47,7 @@ impl Node {
             StoreEvent::ClaimRefused(ownership) => self.become_standby(&ownership),
             StoreEvent::Appended { number } => {
                 self.journal.appended(number);
+                self.finish_snapshot();
                 self.flush(now, engine);
                 self.send_batches();
             }
@@ -68,7 +68,7 @@ impl Node {
     // ---- starting -------------------------------------------------------------------------------------------
 
     fn owner_read(&mut self, ownership: Option<Ownership>, now: u64, engine: &mut dyn Engine) {
-        if self.role == Role::Owner {
+        if self.role == Role::Owner || self.takeover.is_some() {
             return self.check_ownership(ownership, engine);
         }
         if self.role != Role::Starting || self.loader.is_some() {
@@ -105,7 +105,8 @@ impl Node {
     }
 
     fn claimed(&mut self, epoch: u64, last_frame: u64, now: u64, engine: &mut dyn Engine) {
-        if self.role == Role::Owner && epoch == self.epoch {
+        let has_begun = self.role == Role::Owner || self.takeover.is_some();
+        if has_begun && epoch == self.epoch {
             // The answer to a repeated claim.
             return;
         }
@@ -121,7 +122,7 @@ impl Node {
             return;
         }
         if last_frame == 0 {
-            return self.become_owner(epoch, &Loader::default(), None, now, engine);
+            return self.loaded(&Loader::default(), now, engine);
         }
         self.not_ready = Some(format!("loads the state up to frame {last_frame}"));
         self.follow_session += 1;
@@ -144,8 +145,7 @@ impl Node {
             }
             let loader = self.loader.take().unwrap_or_default();
             self.actions.push(Action::Store(StoreCommand::Unfollow));
-            let epoch = self.epoch;
-            return self.become_owner(epoch, &loader, None, now, engine);
+            return self.loaded(&loader, now, engine);
         }
         let Some(target) = self.target.as_mut().filter(|target| target.is_waiting()) else { return };
         if let Err(error) = target.loader.handle(event, engine) {
@@ -159,11 +159,26 @@ impl Node {
         }
     }
 
+    /// The edges and the log go on where an owner before stopped.
+    pub(super) fn continue_from(&mut self, loader: &Loader) {
+        self.journal = Journal::new(loader.applied, loader.length);
+        self.small_state = None;
+        for edge in self.ins.iter_mut().flat_map(|link| &mut link.edges) {
+            if let Some(InPosition { next, made, .. }) = loader.inputs.get(&edge.id()) {
+                edge.restore(*next, made.clone());
+            }
+        }
+        for edge in self.outs.iter_mut().flat_map(|link| &mut link.edges) {
+            if let Some(position) = loader.outputs.get(&edge.id()) {
+                edge.restore(position.next, &position.made, position.accepted, position.tail.clone());
+            }
+        }
+    }
+
     /// From here on packets are processed.
     pub(super) fn become_owner(
         &mut self,
         epoch: u64,
-        loader: &Loader,
         handover: Option<String>,
         now: u64,
         engine: &mut dyn Engine,
@@ -172,18 +187,6 @@ impl Node {
         self.role = Role::Owner;
         self.frozen = false;
         self.not_ready = None;
-        self.journal = Journal::new(loader.applied, loader.length);
-        let inputs = self.ins.iter_mut().flat_map(|link| &mut link.edges);
-        for edge in inputs {
-            if let Some(position) = loader.inputs.get(&edge.id()) {
-                edge.restore(*position);
-            }
-        }
-        for edge in self.outs.iter_mut().flat_map(|link| &mut link.edges) {
-            if let Some(position) = loader.outputs.get(&edge.id()) {
-                edge.restore(position.next, position.accepted, position.tail.clone());
-            }
-        }
         engine.set_tracking(true);
         engine.set_serving(true);
         self.note(format!("owner at epoch {epoch} with {} flows", engine.flows()));
@@ -208,7 +211,7 @@ impl Node {
     }
 
     fn fenced(&mut self, ownership: &Ownership, engine: &mut dyn Engine) {
-        if self.role == Role::Owner {
+        if self.role == Role::Owner || self.takeover.take().is_some() {
             engine.set_serving(false);
             self.retire_as_fenced(ownership);
         }
@@ -229,11 +232,6 @@ impl Node {
         self.journal.has_covers() || self.ins.iter().flat_map(|link| &link.edges).any(uncovered)
     }
 
-    fn has_much_uncovered(&self, engine: &mut dyn Engine) -> bool {
-        let uncovered = self.uncovered();
-        uncovered >= MAX_UNCOVERED || (uncovered >= MAX_UNCOVERED_WITHOUT_CHANGES && !engine.has_changes())
-    }
-
     fn uncovered(&self) -> u64 {
         let edges = self.ins.iter().flat_map(|link| &link.edges);
         edges
@@ -242,85 +240,141 @@ impl Node {
             .unwrap_or(0)
     }
 
-    /// Appends what has changed when it is due: at once for strict changes, else now and then.
+    /// Appends what is due: strict changes at once, a cut now and then, when the downstreams have accepted its outputs.
     pub(super) fn flush(&mut self, now: u64, engine: &mut dyn Engine) {
-        if !self.is_serving() || !self.journal.can_flush(self.fail_open) {
+        if !self.is_serving() {
             return;
         }
-        let strict = engine.has_strict() && !self.journal.is_down();
-        if !strict && !self.journal.flush_due(now) && !self.has_much_uncovered(engine) {
-            return;
-        }
-        self.journal.flushed(now);
-        if !self.journal.is_down() {
+        self.append(now, engine);
+        if self.is_cut_due(now, engine) {
+            self.journal.flushed(now);
+            match self.journal.is_down() {
+                true => {
+                    let cover = self.cover(self.journal.issued());
+                    self.journal.add_cover(cover);
+                }
+                false => self.take_cut(now, engine),
+            }
             self.append(now, engine);
         }
-        let number = if engine.has_changes() { self.journal.next_number() } else { self.journal.issued() };
-        let cover = Cover { number, inputs: self.input_positions(), outputs: self.output_positions() };
-        self.journal.add_cover(cover);
     }
 
-    fn input_positions(&self) -> Vec<Vec<u64>> {
-        self.ins.iter().map(|link| link.edges.iter().map(|edge| edge.next().unwrap_or(0)).collect()).collect()
-    }
-
-    fn output_positions(&self) -> Vec<Vec<u64>> {
-        self.outs.iter().map(|link| link.edges.iter().map(OutEdge::next).collect()).collect()
-    }
-
-    fn append(&mut self, now: u64, engine: &mut dyn Engine) {
-        if !engine.has_changes() {
-            return;
+    fn is_cut_due(&self, now: u64, engine: &mut dyn Engine) -> bool {
+        let is_down = self.journal.is_down();
+        // A cut takes strict changes along, and outputs that the cut waits for may wait for these: they go first.
+        if !is_down && engine.has_strict() {
+            return false;
         }
-        let strict = engine.has_strict();
+        if !is_down && (self.journal.is_stale() || self.journal.needs_cut()) {
+            return true;
+        }
+        if !self.journal.can_cut(self.fail_open) {
+            return false;
+        }
+        let uncovered = self.uncovered();
+        let due = uncovered >= MAX_UNCOVERED || self.journal.flush_due(now);
+        due && (uncovered > 0 || engine.has_changes())
+    }
+
+    /// What the engine, the in-edges and the out-edges are at one moment, to be appended later.
+    fn take_cut(&mut self, now: u64, engine: &mut dyn Engine) {
+        self.collect(engine);
         let mut changes = Writer::new();
         engine.take_changes(&mut changes);
-        let frame = self.state_frame(changes, now).encode();
-        let (epoch, number) = (self.epoch, self.journal.issue(frame.len(), strict));
-        self.actions.push(Action::Store(StoreCommand::Append { epoch, number, frame }));
+        let cut = self.cut(engine);
+        let cover = self.cover(0);
+        self.journal.hold_cut(now, cut, changes.as_bytes(), cover);
     }
 
-    fn state_frame(&self, changes: Writer, now: u64) -> StateFrame {
-        let inputs =
-            self.ins.iter().flat_map(|link| &link.edges).map(|edge| (edge.id(), edge.next())).collect();
-        let position = |edge: &OutEdge| OutPosition {
+    fn cut(&mut self, engine: &mut dyn Engine) -> Cut {
+        let mut small = Writer::new();
+        engine.save(&mut small);
+        let small: Bytes = small.into_bytes().into();
+        let known = self.small_state.as_ref() == Some(&small) && !self.journal.needs_cut();
+        self.small_state = Some(small.clone());
+        let input =
+            |edge: &InEdge| InPosition { edge: edge.id(), next: edge.next(), made: edge.made().to_vec() };
+        let output = |edge: &mut OutEdge| OutPosition {
             edge: edge.id(),
             next: edge.next(),
+            made: edge.made().to_vec(),
             accepted: edge.accepted(),
             tail: Vec::new(),
         };
-        StateFrame {
-            number: self.journal.next_number(),
-            epoch: self.epoch,
-            time: now,
-            inputs,
-            outputs: self.outs.iter().flat_map(|link| &link.edges).map(position).collect(),
-            changes: changes.into_bytes().into(),
-            last: None,
+        Cut {
+            inputs: self.ins.iter().flat_map(|link| &link.edges).map(input).collect(),
+            outputs: self.outs.iter_mut().flat_map(|link| &mut link.edges).map(output).collect(),
+            small_state: (!known).then_some(small),
+            handover: None,
         }
     }
 
-    /// The final frame of a handover: changes, small state, and what the downstreams have not accepted.
+    fn cover(&self, number: u64) -> Cover {
+        let next = |edge: &InEdge| edge.next().unwrap_or(0);
+        let inputs = self.ins.iter().map(|link| link.edges.iter().map(next).collect()).collect();
+        let outputs = self.outs.iter().map(|link| link.edges.iter().map(OutEdge::next).collect()).collect();
+        Cover { number, inputs, outputs }
+    }
+
+    /// What the downstreams have accepted.
+    pub(super) fn accepted_positions(&self) -> Vec<Vec<u64>> {
+        self.outs.iter().map(|link| link.edges.iter().map(OutEdge::accepted).collect()).collect()
+    }
+
+    /// Appends one frame, if none is under way: the cut that waits, if its outputs are accepted, and all strict changes.
+    fn append(&mut self, now: u64, engine: &mut dyn Engine) {
+        if !self.journal.can_append() {
+            return;
+        }
+        let accepted = self.accepted_positions();
+        let ready = self.journal.take_ready(&accepted);
+        let is_strict = engine.has_strict();
+        if ready.is_none() && !is_strict {
+            return;
+        }
+        let mut strict = Writer::new();
+        if is_strict {
+            engine.take_strict(&mut strict);
+            self.journal.note_strict(strict.as_bytes());
+        }
+        let number = self.journal.next_number();
+        let (time, changes, cut, cover) = match ready {
+            Some(ready) => {
+                let changes = [&ready.changes[..], &ready.strict_since, strict.as_bytes()].concat();
+                (ready.time, changes, Some(ready.cut), Some(Cover { number, ..ready.cover }))
+            }
+            None => (now, strict.into_bytes(), None, None),
+        };
+        let frame = StateFrame { number, epoch: self.epoch, time, changes: changes.into(), cut }.encode();
+        self.journal.issue(frame.len(), is_strict);
+        cover.into_iter().for_each(|cover| self.journal.add_cover(cover));
+        self.actions.push(Action::Store(StoreCommand::Append { epoch: self.epoch, number, frame }));
+    }
+
+    /// The final frame of a handover: changes, small state, and what the downstreams have not accepted. It takes the
+    /// place of a cut that waits.
     pub(super) fn final_state(&mut self, id: String, now: u64, engine: &mut dyn Engine) -> StateFrame {
-        let (mut changes, mut small) = (Writer::new(), Writer::new());
+        self.collect(engine);
+        let mut changes = Writer::new();
         engine.take_changes(&mut changes);
-        engine.save(&mut small);
-        let mut frame = self.state_frame(changes, now);
+        let changes = [&self.journal.take_pending_changes()[..], changes.as_bytes()].concat();
+        self.small_state = None;
+        let mut cut = self.cut(engine);
         let edges = self.outs.iter().flat_map(|link| &link.edges);
-        for (position, edge) in frame.outputs.iter_mut().zip(edges) {
+        for (position, edge) in cut.outputs.iter_mut().zip(edges) {
             position.tail = edge.batches(edge.accepted(), edge.next()).cloned().collect();
             position.tail.iter_mut().for_each(|batch| batch.hold = 0);
         }
-        frame.last = Some(FinalPart { id, small_state: small.into_bytes().into() });
-        frame
+        cut.handover = Some(id);
+        let number = self.journal.next_number();
+        StateFrame { number, epoch: self.epoch, time: now, changes: changes.into(), cut: Some(cut) }
     }
 
-    /// The changes of a final frame that was not stored are in nobody's log: its number goes to a frame of the
-    /// common kind with the same changes, which the store takes when it can.
+    /// The changes of a final frame that was not stored are in nobody's log: its number goes to a cut frame with the
+    /// same content, packets included, which the store takes when it can.
     pub(super) fn append_instead_of_seal(&mut self) {
         let Some(mut frame) = self.unsettled.take() else { return };
-        frame.last = None;
-        frame.outputs.iter_mut().for_each(|position| position.tail.clear());
+        frame.cut.iter_mut().for_each(|cut| cut.handover = None);
         let (epoch, number, frame) = (self.epoch, frame.number, frame.encode());
         self.actions.push(Action::Store(StoreCommand::Append { epoch, number, frame }));
     }
@@ -340,7 +394,13 @@ impl Node {
             copy.bytes += blob.len() as u64;
             self.actions.push(Action::Store(StoreCommand::SnapshotBlob { epoch, base, index, blob }));
         } else {
-            self.journal.snapshot_copied();
+            self.journal.snapshot_copied(blobs);
+        }
+    }
+
+    fn finish_snapshot(&mut self) {
+        if let Some((base, blobs)) = self.journal.take_whole_snapshot() {
+            let epoch = self.epoch;
             self.actions.push(Action::Store(StoreCommand::SnapshotDone { epoch, base, blobs }));
         }
     }
@@ -352,7 +412,7 @@ impl Node {
             self.note(format!("the state store is not reachable: {reason}"));
         }
         self.journal.set_down(true);
-        if self.role == Role::Starting {
+        if self.role == Role::Starting && self.takeover.is_none() {
             self.not_ready = Some(format!("the state store is not reachable: {reason}"));
         }
         self.store_reason = Some(reason);
@@ -374,7 +434,7 @@ impl Node {
             let (epoch, entry) = (self.epoch + 1, self.me.clone());
             self.actions.push(Action::Store(StoreCommand::Claim { epoch, entry }));
         }
-        if self.role == Role::Starting {
+        if self.role == Role::Starting && self.takeover.is_none() {
             self.begin(now);
         }
     }

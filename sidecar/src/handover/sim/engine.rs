@@ -39,27 +39,44 @@ fn packets(edge: u16, count: u16, skip: u16, body: &Bytes) -> Result<Vec<SimPack
     Ok(all.into_iter().skip(usize::from(skip)).collect())
 }
 
-/// `nat`: edge 1 → 2 and 3 → 4, one binding per flow, never one binding for two flows.
+/// The count in a strict record: the count that is there stays.
+const BINDING_ONLY: u64 = u64::MAX;
+
+/// A translator: each edge leads to the next number, and edge 11 joins edge 2; one binding per flow, never one binding
+/// for two flows. Bindings count from `first`, and those of several translators add up in a packet.
 #[derive(Debug, Default)]
 pub(super) struct Translator {
+    first: u64,
     pub(super) bindings: BTreeMap<u16, (u64, u64)>,
     pub(super) total: u64,
     changed: BTreeSet<u16>,
+    /// Flows with a new binding.
+    made: BTreeSet<u16>,
     strict: bool,
     output: Vec<(u16, SimPacket)>,
     tracking: bool,
 }
 
+impl Translator {
+    pub(super) fn new(first: u64) -> Self {
+        Self { first, ..Self::default() }
+    }
+}
+
 impl Engine for Translator {
     fn inject(&mut self, edge: u16, count: u16, skip: u16, body: &Bytes, _: u64) -> Result<(), BadBody> {
         for packet in packets(edge, count, skip, body)? {
-            let next = self.bindings.len() as u64 + 1000;
+            let next = (self.bindings.len() as u64 + 1000) * self.first;
             let entry = self.bindings.entry(packet.flow).or_insert((next, 0));
-            self.strict |= entry.0 == next && entry.1 == 0;
+            if entry.0 == next {
+                self.strict = true;
+                self.made.insert(packet.flow);
+            }
             entry.1 += 1;
             self.total += 1;
             self.changed.insert(packet.flow);
-            self.output.push((edge + 1, SimPacket { binding: entry.0, ..packet }));
+            let to = if edge == 11 { 2 } else { edge + 1 };
+            self.output.push((to, SimPacket { binding: packet.binding + entry.0, ..packet }));
         }
         Ok(())
     }
@@ -68,6 +85,12 @@ impl Engine for Translator {
     }
     fn next_timer(&self) -> u64 {
         u64::MAX
+    }
+    fn has_output(&self) -> bool {
+        !self.output.is_empty()
+    }
+    fn is_repeatable(&self) -> bool {
+        true
     }
     fn take_output(&mut self, sink: &mut dyn OutputSink) {
         for (edge, packet) in self.output.drain(..) {
@@ -85,8 +108,19 @@ impl Engine for Translator {
     fn has_changes(&mut self) -> bool {
         self.tracking && !self.changed.is_empty()
     }
+    fn take_strict(&mut self, w: &mut Writer) {
+        self.strict = false;
+        let made = std::mem::take(&mut self.made);
+        w.put_u32(made.len() as u32);
+        for flow in made {
+            w.put_u16(flow);
+            w.put_u64(self.bindings[&flow].0);
+            w.put_u64(BINDING_ONLY);
+        }
+    }
     fn take_changes(&mut self, w: &mut Writer) -> u32 {
         self.strict = false;
+        self.made.clear();
         let changed = std::mem::take(&mut self.changed);
         w.put_u32(changed.len() as u32);
         for flow in &changed {
@@ -109,9 +143,12 @@ impl Engine for Translator {
         }
     }
     fn apply_changes(&mut self, r: &mut Reader<'_>) -> Result<(), StateError> {
-        for _ in 0..r.get_u32()? {
-            let (flow, binding, count) = (r.get_u16()?, r.get_u64()?, r.get_u64()?);
-            self.bindings.insert(flow, (binding, count));
+        while !r.is_empty() {
+            for _ in 0..r.get_u32()? {
+                let (flow, binding, count) = (r.get_u16()?, r.get_u64()?, r.get_u64()?);
+                let entry = self.bindings.entry(flow).or_insert((binding, 0));
+                *entry = (binding, if count == BINDING_ONLY { entry.1 } else { count });
+            }
         }
         Ok(())
     }
@@ -123,7 +160,7 @@ impl Engine for Translator {
         Ok(())
     }
     fn reset(&mut self) {
-        *self = Self { tracking: self.tracking, ..Self::default() };
+        *self = Self { tracking: self.tracking, first: self.first, ..Self::default() };
     }
     fn flows(&mut self) -> u64 {
         self.bindings.len() as u64
@@ -132,24 +169,36 @@ impl Engine for Translator {
     fn set_serving(&mut self, _: bool) {}
 }
 
-/// A peer: sends on one edge, notes what comes on another.
+/// A peer: sends numbered packets, each flow on one of its edges, and notes what comes.
 #[derive(Debug, Default)]
 pub(super) struct PeerEngine {
-    pub(super) edge: u16,
-    pub(super) sent: u64,
+    edges: Vec<u16>,
+    /// Per edge.
+    pub(super) sent: Vec<u64>,
     pub(super) received: Vec<SimPacket>,
-    output: Vec<SimPacket>,
+    output: Vec<(u16, SimPacket)>,
 }
 
 impl PeerEngine {
-    pub(super) fn new(edge: u16) -> Self {
-        Self { edge, ..Self::default() }
+    pub(super) fn new(edges: &[u16]) -> Self {
+        Self { edges: edges.to_vec(), sent: vec![0; edges.len()], ..Self::default() }
+    }
+
+    /// Packets sent on all edges.
+    pub(super) fn all_sent(&self) -> u64 {
+        self.sent.iter().sum()
+    }
+
+    /// The stream that a flow belongs to.
+    pub(super) fn stream(&self, flow: u16) -> usize {
+        usize::from(flow) % self.edges.len()
     }
 
     /// One more packet enters.
     pub(super) fn emit(&mut self, flow: u16) {
-        self.output.push(SimPacket { flow, number: self.sent, binding: 0 });
-        self.sent += 1;
+        let at = self.stream(flow);
+        self.output.push((self.edges[at], SimPacket { flow, number: self.sent[at], binding: 0 }));
+        self.sent[at] += 1;
     }
 }
 
@@ -164,9 +213,15 @@ impl Engine for PeerEngine {
     fn next_timer(&self) -> u64 {
         u64::MAX
     }
+    fn has_output(&self) -> bool {
+        !self.output.is_empty()
+    }
+    fn is_repeatable(&self) -> bool {
+        true
+    }
     fn take_output(&mut self, sink: &mut dyn OutputSink) {
-        for packet in self.output.drain(..) {
-            if let Some(out) = sink.open_packet(self.edge) {
+        for (edge, packet) in self.output.drain(..) {
+            if let Some(out) = sink.open_packet(edge) {
                 packet.put(out);
             }
         }
@@ -178,8 +233,8 @@ impl Engine for PeerEngine {
     fn has_changes(&mut self) -> bool {
         false
     }
-    fn take_changes(&mut self, w: &mut Writer) -> u32 {
-        w.put_u32(0);
+    fn take_strict(&mut self, _: &mut Writer) {}
+    fn take_changes(&mut self, _: &mut Writer) -> u32 {
         0
     }
     fn snapshot_blobs(&mut self) -> u32 {

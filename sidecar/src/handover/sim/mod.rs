@@ -1,7 +1,8 @@
 //! A seeded simulator of the handover: the real [`Node`]s, with simulated connections, store, clocks and faults.
 //!
 //! Two peers `a` and `b` send numbered packets through `nat`, in both directions, while `nat` is handed over again and
-//! again. Faults: connections break, messages are slow, the store goes away, a target dies, the operator calls off.
+//! again, or dies and is taken over; so may `mid` behind it. Faults: connections break, messages are slow, the store goes
+//! away, a target dies, the operator calls off.
 //! Any failing seed replays exactly: `ANF_SIM_SEED=<seed> cargo test -p anf-sidecar sim -- --nocapture`.
 
 mod engine;
@@ -111,7 +112,45 @@ fn all_faults_together_cost_no_packet() {
         slow: true,
         store_outages: true,
         frozen: true,
+        chain: false,
     });
+}
+
+#[test]
+fn an_owner_killed_at_any_time_costs_and_doubles_no_packet_and_no_count() {
+    for seed in seeds() {
+        let mut world = World::new(seed, Faults::default());
+        (0..MOVES).for_each(|_| world.crash(false));
+        world.settle();
+        world.check();
+    }
+}
+
+#[test]
+fn neighbours_that_die_one_after_the_other_cost_and_double_no_packet() {
+    for seed in seeds() {
+        let mut world = World::new(seed, Faults { chain: true, ..Faults::default() });
+        for at in 0..MOVES {
+            world.crash(at % 2 == 1);
+            world.quieten();
+        }
+        world.settle();
+        world.check();
+    }
+}
+
+#[test]
+fn crashes_between_planned_moves_with_slow_messages_and_broken_connections_cost_no_packet() {
+    let faults = Faults { break_connections: true, slow: true, call_off: true, ..Faults::default() };
+    for seed in seeds() {
+        let mut world = World::new(seed, faults);
+        for _ in 0..MOVES {
+            world.hand_over();
+            world.crash(false);
+        }
+        world.settle();
+        world.check();
+    }
 }
 
 #[test]

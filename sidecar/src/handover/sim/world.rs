@@ -31,6 +31,8 @@ pub(super) struct Faults {
     pub(super) slow: bool,
     pub(super) store_outages: bool,
     pub(super) frozen: bool,
+    /// Not a fault: a second translator between `nat` and `b`.
+    pub(super) chain: bool,
 }
 
 /// SplitMix64: small, and the same everywhere.
@@ -112,6 +114,7 @@ pub(super) struct World {
     next_emit: u64,
     emitting: bool,
     owner: usize,
+    mid: Option<usize>,
     moves: u32,
     steps: u64,
     /// Whether the store has lost what it had: what it stores is then not all that was released.
@@ -120,8 +123,9 @@ pub(super) struct World {
     traced: bool,
 }
 
-fn link(peer: &str, edge: u16) -> LinkSpec {
-    LinkSpec { peer: peer.into(), edges: vec![EdgeSpec { id: edge, annotations: 0 }], in_cycle: true }
+fn link(peer: &str, edges: &[u16]) -> LinkSpec {
+    let edges = edges.iter().map(|id| EdgeSpec { id: *id, annotations: 0 }).collect();
+    LinkSpec { peer: peer.into(), edges, in_cycle: true }
 }
 
 fn manifest(name: &str, ins: Vec<LinkSpec>, outs: Vec<LinkSpec>) -> Manifest {
@@ -138,9 +142,19 @@ fn manifest(name: &str, ins: Vec<LinkSpec>, outs: Vec<LinkSpec>) -> Manifest {
     }
 }
 
-fn nat_manifest() -> Manifest {
-    manifest("nat", vec![link("a", 1), link("b", 3)], vec![link("b", 2), link("a", 4)])
+/// `a` leads to `b` by two edges that `nat` joins. `mid` stands between `nat` and `b`, if it is there.
+fn nat_manifest(chain: bool) -> Manifest {
+    let (beyond, back) = if chain { ("mid", 6) } else { ("b", 3) };
+    let ins = vec![link("a", &[1, 11]), link(beyond, &[back])];
+    manifest("nat", ins, vec![link(beyond, &[2]), link("a", &[back + 1])])
 }
+
+fn mid_manifest() -> Manifest {
+    manifest("mid", vec![link("nat", &[2]), link("b", &[5])], vec![link("b", &[3]), link("nat", &[6])])
+}
+
+/// Bindings of `mid` count in other places than those of `nat`.
+const MID_BINDINGS: u64 = 1 << 32;
 
 impl World {
     pub(super) fn new(seed: u64, faults: Faults) -> Self {
@@ -163,32 +177,43 @@ impl World {
             next_emit: 0,
             emitting: true,
             owner: 2,
+            mid: None,
             moves: 0,
             steps: 0,
         };
-        let a = manifest("a", vec![link("nat", 4)], vec![link("nat", 1)]);
-        let b = manifest("b", vec![link("nat", 2)], vec![link("nat", 3)]);
-        world.add(&a, "a-0", AnyEngine::Peer(PeerEngine::new(1)), StartMode::Claim { expected: 0 });
-        world.add(&b, "b-0", AnyEngine::Peer(PeerEngine::new(3)), StartMode::Claim { expected: 0 });
+        let (neighbour, to_b, from_b, to_a) = if faults.chain { ("mid", 3, 5, 7) } else { ("nat", 2, 3, 4) };
+        let a = manifest("a", vec![link("nat", &[to_a])], vec![link("nat", &[1, 11])]);
+        let b = manifest("b", vec![link(neighbour, &[to_b])], vec![link(neighbour, &[from_b])]);
+        world.add(&a, "a-0", AnyEngine::Peer(PeerEngine::new(&[1, 11])), StartMode::Claim { expected: 0 });
+        world.add(&b, "b-0", AnyEngine::Peer(PeerEngine::new(&[from_b])), StartMode::Claim { expected: 0 });
         world.add_nat("nat-0", StartMode::Claim { expected: 0 });
+        if faults.chain {
+            world.mid = Some(world.add_mid("mid-0", StartMode::Claim { expected: 0 }));
+        }
         world.run_until(|world| world.sides.iter().all(|side| side.node.role() == Role::Owner));
         world.run_for(50 * MS);
         world
     }
 
     fn add_nat(&mut self, owner: &str, start: StartMode) -> usize {
-        self.add(&nat_manifest(), owner, AnyEngine::Nat(Translator::default()), start)
+        let manifest = nat_manifest(self.faults.chain);
+        self.add(&manifest, owner, AnyEngine::Nat(Translator::new(1)), start)
+    }
+
+    fn add_mid(&mut self, owner: &str, start: StartMode) -> usize {
+        let engine = Translator::new(MID_BINDINGS);
+        self.add(&mid_manifest(), owner, AnyEngine::Nat(engine), start)
     }
 
     /// The container of a dead translator starts again, with the name that it had.
     fn restart_nat(&mut self, at: usize) {
         let address = self.sides[at].address.clone();
         let entry = OwnerEntry { owner: address.trim_end_matches(":1").into(), address, node: "n".into() };
-        let mut node = Node::new(&nat_manifest(), entry, StartMode::Standby);
+        let mut node = Node::new(&nat_manifest(self.faults.chain), entry, StartMode::Standby);
         node.begin(self.now);
         let side = &mut self.sides[at];
         side.node = node;
-        side.engine = AnyEngine::Nat(Translator::default());
+        side.engine = AnyEngine::Nat(Translator::new(1));
         (side.alive, side.pumping, side.follow, side.wake_at, side.seen_epoch) =
             (true, false, None, u64::MAX, 0);
         side.commands.clear();
@@ -295,6 +320,11 @@ impl World {
             }
             self.step();
         }
+    }
+
+    /// Until what was sent is in the log of whoever has it: a crash is then one failure, not two.
+    pub(super) fn quieten(&mut self) {
+        self.run_for(200 * MS);
     }
 
     fn emit(&mut self) {
@@ -460,7 +490,25 @@ impl World {
         let mut ends: Vec<ConnId> =
             self.ends.iter().filter(|(_, end)| end.side == at).map(|(conn, _)| *conn).collect();
         ends.sort_unstable();
-        ends.into_iter().for_each(|conn| self.break_connection(conn));
+        for conn in ends {
+            let other = self.ends.get(&conn).map_or(0, |end| end.other);
+            let is_up = self.ends.get(&other).is_some_and(|end| end.dialing.is_none());
+            if is_up && self.random.below(2) == 0 {
+                // What it had sent arrives, and then the end of the connection.
+                self.transmit(conn, Event::Closed { conn: other });
+                self.ends.remove(&conn);
+            } else {
+                self.break_connection(conn);
+            }
+        }
+        let shard = self.sides[at].shard.clone();
+        if let Some(command) = self.sides[at].commands.pop_front().filter(|_| !self.store.down)
+            && self.random.below(2) == 0
+        {
+            // What it had asked of the store is done, and nobody hears of it.
+            self.note_stored(&shard, &command);
+            self.store.execute(&shard, &command);
+        }
         self.happenings.retain(|_, (side, _)| *side != at);
     }
 

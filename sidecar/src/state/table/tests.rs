@@ -144,3 +144,37 @@ fn nothing_is_tracked_when_tracking_is_off() {
     table.insert_strict(2, 2);
     assert!(!table.has_changes() && !table.has_strict());
 }
+
+#[test]
+fn strict_changes_are_given_at_once_and_again_with_all_others() {
+    let mut owner = table();
+    owner.insert_lazy(1, 10);
+    let gone = owner.insert_strict(2, 20);
+    owner.insert_strict(3, 30);
+    owner.remove_slot(gone);
+    assert!(owner.has_strict());
+    let (mut strict, mut all) = (Writer::new(), Writer::new());
+    assert_eq!(owner.take_strict(&mut strict), 2, "a tombstone and a record");
+    assert!(!owner.has_strict() && owner.has_changes());
+    assert_eq!(owner.take_strict(&mut Writer::new()), 0);
+    owner.take_changes(&mut all);
+    let mut copy = table();
+    copy.insert_lazy(2, 19);
+    copy.apply(&mut Reader::new(strict.as_bytes())).unwrap();
+    assert_eq!(contents(&copy), [(3, 30)].into());
+    copy.apply(&mut Reader::new(all.as_bytes())).unwrap();
+    assert_eq!(contents(&copy), contents(&owner));
+    copy.apply(&mut Reader::new(strict.as_bytes())).unwrap();
+    assert_eq!(contents(&copy), contents(&owner), "strict records may come before or after");
+}
+
+#[test]
+fn a_strict_change_is_listed_once_however_often_it_happens() {
+    let mut owner = table();
+    let slot = owner.insert_strict(1, 10);
+    (0..1_000).for_each(|_| *owner.value_mut_strict(slot).unwrap() += 1);
+    let mut strict = Writer::new();
+    assert_eq!(owner.take_strict(&mut strict), 1);
+    owner.value_mut_strict(slot);
+    assert_eq!(owner.take_strict(&mut Writer::new()), 1);
+}

@@ -112,4 +112,40 @@ impl World {
             _ => {}
         }
     }
+
+    /// Kills the owner of a translator at once, and again while its successor takes over, and starts new pods until one
+    /// owns.
+    pub(in super::super) fn crash(&mut self, of_mid: bool) {
+        let wait = self.random.below(60 * MS);
+        self.run_for(wait);
+        let mut victim = if of_mid { self.mid.unwrap_or(self.owner) } else { self.owner };
+        let mut kills_left = 1 + self.random.below(2);
+        loop {
+            let epoch = self.sides[victim].node.epoch();
+            self.trace(victim, || format!("is killed at epoch {epoch}"));
+            self.kill(victim);
+            kills_left -= 1;
+            self.moves += 1;
+            let start = StartMode::Claim { expected: self.stored_epoch(victim) };
+            let successor = match of_mid {
+                true => self.add_mid(&format!("mid-{}", self.moves), start),
+                false => self.add_nat(&format!("nat-{}", self.moves), start),
+            };
+            let end = if kills_left > 0 { self.now + self.random.below(10 * MS) } else { u64::MAX };
+            self.run_until(|world| world.now >= end || world.sides[successor].node.role() == Role::Owner);
+            victim = successor;
+            match of_mid {
+                true => self.mid = Some(successor),
+                false => self.owner = successor,
+            }
+            if kills_left == 0 {
+                return;
+            }
+        }
+    }
+
+    fn stored_epoch(&self, at: usize) -> u64 {
+        let shard = self.store.shards.get(&self.sides[at].shard);
+        shard.and_then(|shard| shard.owner.as_ref()).map_or(0, |owner| owner.epoch)
+    }
 }

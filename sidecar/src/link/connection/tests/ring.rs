@@ -14,7 +14,7 @@ fn pair() -> (Connection, Connection) {
 
 fn frame(first: u64) -> Frame {
     let body = Bytes::from(vec![first as u8; 1_000]);
-    Frame::Data(Data { edge: 1, epoch: 1, first, count: MAX_PACKETS, body })
+    Frame::Data(Data { edge: 1, epoch: 1, first, count: MAX_PACKETS, columns: 0, body })
 }
 
 /// Everything that can be read now.

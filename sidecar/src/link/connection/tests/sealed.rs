@@ -82,7 +82,7 @@ fn next(connection: &mut Connection) -> Result<Frame, ConnectionError> {
 fn frames() -> [Frame; 3] {
     let body = Bytes::from_static(b"the bytes of a packet");
     [
-        Frame::Data(Data { edge: 1, epoch: 3, first: 0, count: 1, body }),
+        Frame::Data(Data { edge: 1, epoch: 3, first: 0, count: 1, columns: 0, body }),
         Frame::Marker(Marker { edge: 1, next: 1, epoch: 4 }),
         Frame::Final(Bytes::from(vec![5; 1 << 20])),
     ]
