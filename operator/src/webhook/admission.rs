@@ -62,7 +62,8 @@ impl Reviewer {
     /// Of an eviction.
     pub async fn eviction(&self, request: &AdmissionRequest<DynamicObject>) -> Verdict {
         let namespace = request.namespace.as_deref().unwrap_or_default();
-        drain::review(&self.clients.direct, &self.metrics, namespace, &request.name, request.dry_run).await
+        let dry_run = request.dry_run || request.object.as_ref().is_some_and(is_dry_run);
+        drain::review(&self.clients.direct, &self.metrics, namespace, &request.name, dry_run).await
     }
 
     /// The function, and the names of all nodes if one was asked for.
@@ -84,6 +85,12 @@ impl Reviewer {
 
 fn parse<T: serde::de::DeserializeOwned>(object: Option<&DynamicObject>) -> Option<T> {
     serde_json::from_value(serde_json::to_value(object?).ok()?).ok()
+}
+
+/// Whether an Eviction asks for a dry run of the deletion: `kubectl drain` says it there and not of the request.
+fn is_dry_run(eviction: &DynamicObject) -> bool {
+    let asked = eviction.data.pointer("/deleteOptions/dryRun").and_then(|asked| asked.as_array());
+    asked.is_some_and(|asked| !asked.is_empty())
 }
 
 /// The API server has checked it against its schema: then the schema is of another version than this program.
@@ -196,6 +203,20 @@ mod tests {
             matches!(function(&paused, Some(&old), STORE), Verdict::Allow(warnings) if warnings.len() == 1)
         );
         refused(function(&old, Some(&af("Idle -> Discard;")), STORE));
+    }
+
+    #[test]
+    fn a_dry_run_is_found_where_drain_says_it() {
+        let eviction = |options: Value| {
+            let object = json!({
+                "apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": "p"}, "deleteOptions": options
+            });
+            serde_json::from_value::<DynamicObject>(object).expect("an Eviction")
+        };
+        assert!(is_dry_run(&eviction(json!({"dryRun": ["All"]}))));
+        assert!(!is_dry_run(&eviction(json!({"dryRun": []}))));
+        assert!(!is_dry_run(&eviction(json!({"gracePeriodSeconds": 1}))));
+        assert!(!is_dry_run(&eviction(json!(null))));
     }
 
     #[test]
