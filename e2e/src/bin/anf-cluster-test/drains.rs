@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anf_e2e::Error;
 use anf_e2e::cluster::function::workers;
-use anf_e2e::cluster::kubectl::{get_json, kubectl, wait_condition};
+use anf_e2e::cluster::kubectl::{count, get_json, kubectl, wait_condition};
 use anf_e2e::process::wait_until;
 
 use crate::Test;
@@ -89,7 +89,8 @@ fn operator_away(world: &mut World) -> Result<(), Error> {
     let operator = deployment("operator")?;
     kubectl(&["scale", "-n", SYSTEM, &operator, "--replicas=0"])?;
     kubectl(&["wait", "-n", SYSTEM, "pod", "-l", "app.kubernetes.io/component=operator", "--for=delete"])?;
-    let held = drain(&node, &[MOVING_PODS, "--timeout=12s"]);
+    // Right after a move Kubernetes may still count two owners.
+    let held = wait_budget(world).and_then(|()| drain(&node, &[MOVING_PODS, "--timeout=12s"]));
     let judged = world.judge("without operator");
     kubectl(&["scale", "-n", SYSTEM, &operator, "--replicas=1"])?;
     kubectl(&["rollout", "status", "-n", SYSTEM, &operator, "--timeout=90s"])?;
@@ -103,6 +104,16 @@ fn operator_away(world: &mut World) -> Result<(), Error> {
     judged?;
     let (ended, told) = resumed?;
     if ended { Ok(()) } else { Err(Error::invalid("kubectl drain with the operator back", told)) }
+}
+
+/// Waits until the budget counts the one pod that it holds.
+fn wait_budget(world: &World) -> Result<(), Error> {
+    let name = format!("anf-{}-{MOVING}", world.function.name);
+    wait_until(&format!("budget {name} to hold its pod"), SOON, POLL, |last| {
+        let status = get_json(&["get", "poddisruptionbudget", &name])?["status"].clone();
+        *last = status.to_string();
+        Ok((count(&status, "/currentHealthy") == 1 && status["disruptionsAllowed"] == 0).then_some(()))
+    })
 }
 
 fn dry_run(world: &mut World) -> Result<(), Error> {

@@ -27,14 +27,22 @@ pub(crate) const TESTS: &[Test] = &[
 ];
 
 fn restarted_with_empty_store(world: &mut World) -> Result<(), Error> {
-    let before = epoch(world, PINNED[0])?;
+    // Once with the store, so that the pod is past the epoch that it was made for.
+    let first = epoch(world, PINNED[0])?;
+    let status = world.function.sub_function(PINNED[0])?;
+    kill_sidecar(&text(&status, "/node"), &text(&status, "/pod"))?;
+    let second = wait_epoch_above(world, first)?;
     lose_store(world, &PINNED[..1])?;
+    wait_epoch_above(world, second)?;
+    world.begin_anew("after the store was lost")
+}
+
+fn wait_epoch_above(world: &World, before: u64) -> Result<u64, Error> {
     wait_until(&format!("{} at an epoch above {before}", PINNED[0]), SOON, POLL, |last| {
         let now = epoch(world, PINNED[0])?;
         *last = format!("epoch {now}");
-        Ok((now > before).then_some(()))
-    })?;
-    world.begin_anew("after the store was lost")
+        Ok((now > before).then_some(now))
+    })
 }
 
 /// The operator is away while the store is lost, so that its successor finds epochs that have gone back, and writes
