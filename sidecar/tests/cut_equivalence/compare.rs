@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use anf_click::{
-    Annotations, Catalog as _, Connection, Cut, Element as Declared, ElementId as Id, FlatGraph, Mode,
-    PartSpec, PortRef, SettledGraph,
+    Annotations, Catalog as _, Connection, Counts, Cut, Element as Declared, ElementId as Id, FlatGraph,
+    Mode, PartSpec, PortRef, SettledGraph,
 };
 use anf_sidecar::driver::example::START;
 use anf_sidecar::driver::parts::Parts;
@@ -153,6 +153,18 @@ impl Case {
             .map(|(part, elements)| PartSpec { name: format!("part{part}"), elements })
             .collect();
         anf_click::cut(&self.graph, &specs, &self.registry).map_err(|found| found.to_string())
+    }
+
+    /// The cut that is proposed, into as many parts as there may be up to four.
+    pub(crate) fn proposed_cut(&self, chance: &mut Chance) -> Result<Cut, String> {
+        let mut count = 2 + chance.below(3);
+        loop {
+            let proposed = anf_click::propose_cut(&self.graph, &self.registry, count, &Counts::new());
+            match proposed {
+                Err(found) if count > 1 && found.to_string().contains("are possible") => count -= 1,
+                found => return found.map(|(_, cut)| cut).map_err(|found| found.to_string()),
+            }
+        }
     }
 
     /// An element with a smaller number that this one is connected with, over a tap.
