@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anf_click::{Counts, Cut, Proposal};
-use anf_crds::{AtomicFunction, MigrationPolicy, SubFunction};
+use anf_crds::{AtomicFunction, Links, MigrationPolicy, SubFunction};
 use anf_sidecar::link_map::{self, LinkMap};
 use kube::ResourceExt;
 use serde_json::{Value, json};
@@ -119,6 +119,7 @@ fn manifest(function: &AtomicFunction) -> Value {
         ("edges", json!([])),
         ("paused", json!(false)),
         ("coLocation", json!("Prefer")),
+        ("links", serde_json::to_value(Links::default()).unwrap_or_default()),
         ("migration", serde_json::to_value(MigrationPolicy::default()).unwrap_or_default()),
     ];
     if let Some(spec) = spec.as_object_mut() {
