@@ -175,10 +175,18 @@ pub enum Step {
 
 #[derive(Debug)]
 enum State {
-    DiallerWaitsForChallenge { hello: Vec<u8>, secret: EphemeralPrivateKey },
+    DiallerWaitsForChallenge {
+        hello: Vec<u8>,
+        secret: EphemeralPrivateKey,
+    },
     DiallerWaitsForWelcome,
     ListenerWaitsForHello,
-    ListenerWaitsForProof { hello: Box<Hello>, theirs: Terms, transcript: digest::Digest, keys: SessionKeys },
+    ListenerWaitsForProof {
+        hello: Box<Hello>,
+        theirs: Terms,
+        transcript: digest::Digest,
+        keys: Box<SessionKeys>,
+    },
     Done,
 }
 
@@ -245,7 +253,7 @@ impl Handshake {
             }
             (State::ListenerWaitsForProof { hello, theirs, transcript, keys }, Greeting::Proof { proof }) => {
                 self.check(b"dialler", &transcript, &proof)?;
-                Ok(Step::Known(hello, self.terms.and(theirs), keys))
+                Ok(Step::Known(hello, self.terms.and(theirs), *keys))
             }
             (State::DiallerWaitsForWelcome, Greeting::Welcome { welcome, terms }) => {
                 Ok(Step::Up(welcome, self.terms.and(terms)))
@@ -267,7 +275,8 @@ impl Handshake {
         let transcript = transcript(bytes, &nonce, &share);
         let keys = self.agree(secret, their_share, &transcript)?;
         put(&Greeting::Challenge { nonce, share, proof: self.proof(b"listener", &transcript) }, out);
-        self.state = State::ListenerWaitsForProof { hello: Box::new(hello), theirs, transcript, keys };
+        self.state =
+            State::ListenerWaitsForProof { hello: Box::new(hello), theirs, transcript, keys: Box::new(keys) };
         Ok(Step::Pending)
     }
 
