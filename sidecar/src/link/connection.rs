@@ -223,9 +223,10 @@ impl Connection {
         }
     }
 
-    /// Whether something is queued.
+    /// Whether something is queued, or lies in the ring and the peer does not know.
     pub fn has_output(&self) -> bool {
-        !self.output.is_empty()
+        let owes_doorbell = matches!(&self.transport, Transport::Local(local) if local.owes_doorbell());
+        !self.output.is_empty() || owes_doorbell
     }
 
     /// Bytes of packets that may be queued now.

@@ -158,11 +158,13 @@ impl Consumer {
         Ok(now as usize)
     }
 
-    /// `count` bytes were read, no more than were available. Returns whether the producer must be woken.
+    /// `count` bytes were read, no more than were available. Returns whether the producer must be woken: when half of the
+    /// ring is free, so that it is not woken for every read of a full one. A producer sleeps only when there is no room
+    /// at all, and a consumer reads on while there is something, so it gets there.
     pub(super) fn release<W: Word>(&mut self, shared: &Shared<W>, count: usize) -> bool {
         self.consumed = self.consumed.wrapping_add(count as u32);
         shared.consumed.0.store(self.consumed, Ordering::Release);
-        take_flag(&shared.wants_room)
+        self.produced.wrapping_sub(self.consumed) <= self.capacity / 2 && take_flag(&shared.wants_room)
     }
 
     /// The consumer will sleep until there are bytes. `false`: there are some already, do not sleep.
@@ -236,7 +238,9 @@ mod tests {
         assert!(producer.publish(&shared, 63));
         assert!(!producer.publish(&shared, 1));
         assert_eq!(producer.sleep(&shared), Ok(true));
-        assert!(consumer.release(&shared, 1));
+        assert_eq!(consumer.available(&shared), Ok(64));
+        assert!(!consumer.release(&shared, 31));
+        assert!(consumer.release(&shared, 1), "half of it is free");
         assert!(!consumer.release(&shared, 1));
     }
 

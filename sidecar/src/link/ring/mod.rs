@@ -179,6 +179,7 @@ mod tests {
         assert_eq!((output.len(), here.unread_bytes()), (100, CAPACITY));
         assert_eq!(here.sleep(WAITS), Ok(true));
         let mut input = BytesMut::new();
+        assert_eq!(there.read(&mut input), Ok((READ_BYTES, false)));
         assert_eq!(there.read(&mut input), Ok((READ_BYTES, true)));
         here.wake();
         assert_eq!(here.write(&mut output), Ok(false));

@@ -37,6 +37,9 @@ pub struct Local {
     ring: Option<Ring>,
     sends_by_ring: bool,
     receives_by_ring: bool,
+    /// The peer sleeps although there is something for it in the ring. It is woken at the end of the round, so that it
+    /// finds more than the first batch.
+    owes_doorbell: bool,
 }
 
 impl Local {
@@ -55,6 +58,7 @@ impl Local {
             ring: None,
             sends_by_ring: false,
             receives_by_ring: false,
+            owes_doorbell: false,
         })
     }
 
@@ -163,22 +167,26 @@ impl Local {
         if !self.sends_by_ring {
             return send_by_socket(&self.socket, output, &mut self.to_pass);
         }
-        if let Some(ring) = &mut self.ring
-            && ring.write(output)?
-        {
+        if let Some(ring) = &mut self.ring {
+            self.owes_doorbell |= ring.write(output)?;
+        }
+        if std::mem::take(&mut self.owes_doorbell) {
             return self.ring_doorbell();
         }
         self.send_rest()
     }
 
-    /// Writes all of `parts` to the ring at once; `false`: there is no ring or no room, nothing was written.
+    /// Writes all of `parts` to the ring at once; `false`: there is no ring or no room, nothing was written. The peer hears
+    /// of it with the next [`Local::send`].
     pub(in crate::link) fn write_at_once(&mut self, parts: &[&[u8]]) -> Result<bool, TransportError> {
         let Some(ring) = self.ring.as_mut().filter(|_| self.sends_by_ring) else { return Ok(false) };
         let Some(wake) = ring.write_all(parts)? else { return Ok(false) };
-        if wake {
-            self.ring_doorbell()?;
-        }
+        self.owes_doorbell |= wake;
         Ok(true)
+    }
+
+    pub(in crate::link) fn owes_doorbell(&self) -> bool {
+        self.owes_doorbell
     }
 
     /// Whether the socket must take something before anything can go on.
