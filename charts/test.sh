@@ -102,6 +102,9 @@ lacks "the store can be somebody else's" 'image: redis' --set redis.enabled=fals
 has "the operator learns the address of somebody else's store" 'value: "redis://r:6379"' --set redis.enabled=false,externalRedis.url=redis://r:6379
 has "an image tag can be set" 'image: atomicnf/operator:abc' --set operator.image.tag=abc
 has "the sidecar's image reaches the operator" 'value: atomicnf/sidecar:def' --set sidecar.image.tag=def
+lacks "links stay away from the nodes' directories by default" 'ANF_LINK_DIRECTORY'
+has "the directory that links share reaches the operator" 'value: "/run/atomicnf"' --set links.hostDirectory=/run/atomicnf
+refuses "a directory of the nodes is a whole path" 'hostDirectory' --set links.hostDirectory=run/atomicnf
 has "a registry with a port is a repository" 'image: r.example:5000/x/operator:0' --set operator.image.repository=r.example:5000/x/operator
 has "names follow the release" 'name: atomicnf-operator$' --set nameOverride=""
 

@@ -25,6 +25,9 @@ pub struct Settings {
     /// Filter of the sidecars' logs.
     #[arg(long, env = "ANF_SIDECAR_LOG", default_value = "info")]
     pub sidecar_log: String,
+    /// Directory of the nodes under which the pods of a function share one, so that links on a node run through memory.
+    #[arg(long, env = "ANF_LINK_DIRECTORY", value_name = "PATH")]
+    pub link_directory: Option<String>,
     /// Namespace of the lease.
     #[arg(long, env = "POD_NAMESPACE", default_value = "default")]
     pub namespace: String,

@@ -4,6 +4,7 @@ use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use anf_sidecar::driver::{self, ElementsArgs, FlattenArgs, RunArgs};
+use anf_sidecar::link::transport::Directory;
 use anf_sidecar::serve::{self, ServeArgs};
 use clap::{CommandFactory, Parser, Subcommand};
 
@@ -27,6 +28,12 @@ enum Command {
     Flatten(FlattenArgs),
     /// Run one sub-function of an AtomicFunction: what a pod does.
     Serve(ServeArgs),
+    /// Let the group of this process into a directory that it owns: what a pod does before links share it.
+    #[command(name = serve::SHARE_COMMAND)]
+    ShareDirectory {
+        /// The directory.
+        path: std::path::PathBuf,
+    },
     /// Document the element classes.
     Elements(ElementsArgs),
 }
@@ -36,6 +43,7 @@ fn main() -> ExitCode {
         Some(Command::Run(args)) => driver::run(&args),
         Some(Command::Flatten(args)) => driver::flatten(&args),
         Some(Command::Serve(args)) => serve(&args),
+        Some(Command::ShareDirectory { path }) => share_directory(&path),
         Some(Command::Elements(args)) => driver::elements(&args),
         None => {
             // Writing help to a closed terminal is nobody's problem.
@@ -44,6 +52,16 @@ fn main() -> ExitCode {
         }
     };
     ExitCode::from(status)
+}
+
+fn share_directory(path: &std::path::Path) -> u8 {
+    match Directory::new(path.to_owned()).share_with_group() {
+        Ok(()) => 0,
+        Err(error) => {
+            eprintln!("cannot share {} with this process's group: {error}", path.display());
+            1
+        }
+    }
 }
 
 fn serve(args: &ServeArgs) -> u8 {

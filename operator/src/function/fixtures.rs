@@ -17,7 +17,7 @@ use super::validate::{Validated, validate};
 pub(crate) const STORE: &str = "redis://redis:6379";
 
 pub(crate) fn image() -> Image {
-    Image { name: "sidecar:1".into(), log: "info".into() }
+    Image { name: "sidecar:1".into(), log: "info".into(), link_directory: None }
 }
 
 /// `count` is a sub-function of its own, the rest is `main`.

@@ -4,6 +4,8 @@
 //! NET_RAW (and NET_ADMIN for a TUN device) and nothing else. Files are read-only, the service account's token stays
 //! away, nothing is escalated.
 
+mod links;
+
 use std::collections::BTreeMap;
 
 use anf_crds::{CoLocation, Placement, names as labels};
@@ -40,12 +42,18 @@ pub struct Image {
     pub name: String,
     /// Filter of its log.
     pub log: String,
+    /// Directory of the nodes under which the pods of a function share one; without it their links use TCP.
+    pub link_directory: Option<String>,
 }
 
 impl Image {
     /// From the operator's settings.
     pub fn of(settings: &Settings) -> Self {
-        Self { name: settings.sidecar_image.clone(), log: settings.sidecar_log.clone() }
+        Self {
+            name: settings.sidecar_image.clone(),
+            log: settings.sidecar_log.clone(),
+            link_directory: settings.link_directory.clone(),
+        }
     }
 }
 
@@ -104,6 +112,8 @@ pub fn pod(family: Family<'_>, part: &Part, name: String, purpose: &Purpose<'_>)
             dns_policy: access.host_network.then(|| "ClusterFirstWithHostNet".to_owned()),
             enable_service_links: Some(false),
             host_network: access.host_network.then_some(true),
+            init_containers: opens_links(family, access)
+                .then(|| vec![links::opener(family.image, resources(part))]),
             node_selector: node_selector(&placement, purpose),
             restart_policy: Some("Always".into()),
             security_context: Some(pod_security(access)),
@@ -229,7 +239,7 @@ fn container(
             period_seconds: Some(2),
             ..probe("/readyz", control)
         }),
-        resources: Some(part.resources.clone().unwrap_or_else(small)),
+        resources: Some(resources(part)),
         security_context: Some(SecurityContext {
             allow_privilege_escalation: Some(false),
             capabilities: Some(Capabilities {
@@ -240,7 +250,7 @@ fn container(
             ..SecurityContext::default()
         }),
         termination_message_policy: Some("FallbackToLogsOnError".into()),
-        volume_mounts: Some(mounts(access)),
+        volume_mounts: Some(mounts(family, access)),
         ..Container::default()
     }
 }
@@ -266,6 +276,15 @@ fn probe(path: &str, port: u16) -> Probe {
         timeout_seconds: Some(3),
         ..Probe::default()
     }
+}
+
+/// Whether the pod must let itself into the directory that it shares: root owns it.
+fn opens_links(family: Family<'_>, access: Access) -> bool {
+    family.image.link_directory.is_some() && !access.needs_root()
+}
+
+fn resources(part: &Part) -> ResourceRequirements {
+    part.resources.clone().unwrap_or_else(small)
 }
 
 /// Enough to be scheduled everywhere and to be seen by the scheduler at all.
@@ -299,7 +318,8 @@ fn environment(family: Family<'_>, (link, control): (u16, u16), purpose: &Purpos
         Purpose::Own { epoch } => value(CLAIM, epoch.to_string()),
         Purpose::Target { .. } => value("ANF_STANDBY", "true".into()),
     };
-    vec![
+    let directory = family.image.link_directory.as_ref();
+    let mut environment = vec![
         value("ANF_MANIFEST", "/etc/anf/manifest/manifest.json".into()),
         value("ANF_KEY_FILE", format!("/etc/anf/key/{SECRET_KEY}")),
         field("ANF_OWNER_ID", "metadata.name"),
@@ -309,10 +329,12 @@ fn environment(family: Family<'_>, (link, control): (u16, u16), purpose: &Purpos
         value("ANF_CONTROL_PORT", control.to_string()),
         claim,
         value("ANF_LOG", family.image.log.clone()),
-    ]
+    ];
+    environment.extend(directory.map(|_| value("ANF_LINK_DIRECTORY", links::PATH.into())));
+    environment
 }
 
-fn mounts(access: Access) -> Vec<VolumeMount> {
+fn mounts(family: Family<'_>, access: Access) -> Vec<VolumeMount> {
     let mount = |name: &str, path: &str, read_only: bool| VolumeMount {
         name: name.into(),
         mount_path: path.into(),
@@ -323,6 +345,7 @@ fn mounts(access: Access) -> Vec<VolumeMount> {
     if access.tun {
         mounts.push(mount("tun", "/dev/net/tun", false));
     }
+    mounts.extend(family.image.link_directory.as_ref().map(|_| links::mount()));
     mounts
 }
 
@@ -356,6 +379,7 @@ fn volumes(family: Family<'_>, part: &Part, access: Access) -> Vec<Volume> {
             ..Volume::default()
         });
     }
+    volumes.extend(family.image.link_directory.as_ref().map(|host| links::volume(host, &family.id.uid)));
     volumes
 }
 

@@ -36,6 +36,8 @@ use event_loop::{EventLoop, Identity, Message, Waker};
 use http::Asker;
 use requests::Request;
 
+/// The command by which a pod lets its sidecar into the directory that links share.
+pub const SHARE_COMMAND: &str = "share-directory";
 /// Messages that may wait for the packet thread.
 const INBOX: usize = 1024;
 

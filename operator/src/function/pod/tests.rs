@@ -5,7 +5,12 @@ use kube::Resource;
 use serde_json::{Value, json};
 
 /// The pod of the only part of a function, as JSON.
-fn made(mut spec: Value, purpose: &Purpose<'_>) -> Value {
+fn made(spec: Value, purpose: &Purpose<'_>) -> Value {
+    made_of(&image(), spec, purpose)
+}
+
+/// The same with another image.
+fn made_of(image: &Image, mut spec: Value, purpose: &Purpose<'_>) -> Value {
     if spec.get("click").is_none() {
         spec["click"] = json!("Idle -> Discard;");
     }
@@ -14,9 +19,7 @@ fn made(mut spec: Value, purpose: &Purpose<'_>) -> Value {
     let validated = validate(&observed, STORE);
     assert_eq!(validated.rejection, None);
     let owner = function.controller_owner_ref(&()).expect("an owner");
-    let image = image();
-    let family =
-        Family { id: &observed.id, owner: &owner, co_location: function.spec.co_location, image: &image };
+    let family = Family { id: &observed.id, owner: &owner, co_location: function.spec.co_location, image };
     let pod = pod(family, &validated.parts[0], "p".into(), purpose);
     serde_json::to_value(pod).expect("a pod")
 }
@@ -111,4 +114,25 @@ fn co_location_becomes_affinity_to_pods_of_the_function() {
 fn a_long_name_becomes_a_legal_label() {
     let value = label_value(&format!("{}-x", "a".repeat(62)));
     assert_eq!(value, "a".repeat(62));
+}
+
+#[test]
+fn pods_of_a_function_share_a_directory_of_their_node_if_the_cluster_allows_it() {
+    let shares = Image { link_directory: Some("/run/atomicnf/".into()), ..image() };
+    let pod = made_of(&shares, json!({}), &own());
+    assert_eq!(env(&pod, "ANF_LINK_DIRECTORY"), Some("/run/anf"));
+    let volumes = pod["spec"]["volumes"].as_array().expect("volumes");
+    let path = volumes.iter().find_map(|volume| volume["hostPath"]["path"].as_str()).expect("a host path");
+    let uid = path.strip_prefix("/run/atomicnf/").expect("under the node's directory");
+    assert!(!uid.is_empty() && !uid.contains('/'), "one of its own for each function: {path}");
+    let opener = &pod["spec"]["initContainers"][0];
+    assert_eq!(opener["args"], json!(["share-directory", "/run/anf"]));
+    assert_eq!(opener["securityContext"]["capabilities"], json!({"drop": ["ALL"]}));
+    assert_eq!(opener["resources"], pod["spec"]["containers"][0]["resources"]);
+
+    let root = made_of(&shares, with_port(json!({"name": "lan", "pod": {"interface": "eth0"}})), &own());
+    assert!(root["spec"].get("initContainers").is_none(), "root owns the directory");
+
+    let alone = made(json!({}), &own());
+    assert!(alone["spec"].get("initContainers").is_none() && !alone.to_string().contains("/run/anf"));
 }

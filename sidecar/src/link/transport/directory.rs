@@ -24,6 +24,12 @@ impl Directory {
         Self(path)
     }
 
+    /// Lets the group of this process in, and nobody else but the owner, who must be this process's user.
+    pub fn share_with_group(&self) -> io::Result<()> {
+        std::os::unix::fs::chown(&self.0, None, Some(rustix::process::getegid().as_raw()))?;
+        fs::set_permissions(&self.0, Permissions::from_mode(0o770))
+    }
+
     /// The address of an owner's socket. `None` for an id that is no file name.
     pub fn address(&self, owner: &str) -> Option<Address> {
         let is_name = !owner.is_empty() && !owner.starts_with('.') && !owner.contains(['/', '\0']);
@@ -109,6 +115,14 @@ mod tests {
         let names: Vec<_> =
             fs::read_dir(&directory.0).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         assert_eq!(names, ["living.sock"]);
+        fs::remove_dir_all(directory.0).unwrap();
+    }
+
+    #[test]
+    fn a_shared_directory_lets_the_group_in_and_no_others() {
+        let directory = directory("group");
+        directory.share_with_group().unwrap();
+        assert_eq!(fs::metadata(&directory.0).unwrap().permissions().mode() & 0o777, 0o770);
         fs::remove_dir_all(directory.0).unwrap();
     }
 
