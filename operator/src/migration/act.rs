@@ -98,15 +98,17 @@ async fn abort(view: &View<'_>) {
     }
 }
 
-/// The target gets the owner's label before the source loses it, so that a selector of owners always finds one.
+/// The target gets the owner's label before the source goes, so that a selector of owners always finds one. The source
+/// loses its own only once it is on its way out: Kubernetes does not count a budget's pods again when one of them loses
+/// the label that it is selected by, but when one is deleted.
 async fn promote(view: &View<'_>, pods: &Api<Pod>) -> Result<()> {
     let name = |end: &Option<anf_crds::Endpoint>| end.as_ref().and_then(|end| end.pod.clone());
     if let Some(target) = name(&view.status.target) {
         apply::set_role(pods, &target, labels::ROLE_OWNER).await.tried(|| format!("label pod {target}"))?;
     }
     if let Some(source) = name(&view.status.source) {
-        apply::set_role(pods, &source, labels::ROLE_RETIRED).await.tried(|| format!("label pod {source}"))?;
         apply::delete(pods, &source).await.tried(|| format!("delete pod {source}"))?;
+        apply::set_role(pods, &source, labels::ROLE_RETIRED).await.tried(|| format!("label pod {source}"))?;
     }
     Ok(())
 }
